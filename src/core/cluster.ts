@@ -1,0 +1,347 @@
+/**
+ * The whole core of one node: membership, registry and supervision composed into one machine, with
+ * the ring between them. It has no clock, no randomness and no IO: what it wants done are its outputs.
+ *
+ * What one part tells another is carried here and nowhere else:
+ * members come and go → their tables are shown or hidden → the ring changes → slots move or are taken
+ * over. A node's own registry operations are flushed before any word of its supervisor, so that a peer
+ * that hears the word has the operations.
+ *
+ * @module
+ */
+import * as Membership from "./membership.ts"
+import * as Registry from "./registry.ts"
+import type * as Ring from "./ring.ts"
+import * as Supervision from "./supervision.ts"
+
+/** What a node needs to know at birth. */
+export interface Options {
+  readonly membership: Membership.Options
+  readonly supervision?: Omit<Supervision.Options, "name">
+  readonly policy?: Registry.Policy
+  /** A node that can't catch up with everybody it sees within this long serves all the same. */
+  readonly joinMaxMillis?: number
+}
+
+/** Everything two cores say to each other. */
+export type Message = Membership.Message | Registry.Message | Supervision.Message
+
+type Told<A> = A extends { readonly _tag: "Message" | "Digest" | "Synced" | "Drained" } ? never : A
+
+/** What can happen to a node. `now` is monotonic milliseconds, `wall` Unix milliseconds. */
+export type Input =
+  | Told<Membership.Input>
+  | {
+      readonly _tag: "Message"
+      readonly now: number
+      readonly from: string
+      readonly message: Message
+    }
+  | {
+      readonly _tag: "Register"
+      readonly now: number
+      readonly wall: number
+      readonly name: string
+      readonly generation: number
+      readonly pid: number
+      readonly meta: Uint8Array | undefined
+    }
+  | { readonly _tag: "Unregister"; readonly now: number; readonly name: string }
+  | { readonly _tag: "Flush"; readonly now: number }
+  | Extract<
+      Supervision.Input,
+      { readonly _tag: "Ask" | "Started" | "Captured" | "CaptureFailed" | "Restored" }
+    >
+
+/** What a node asks of the world or tells it, to be carried out in order. */
+export type Output =
+  | { readonly _tag: "Send"; readonly to: string; readonly message: Message }
+  | { readonly _tag: "Broadcast"; readonly message: Message }
+  | Extract<Membership.Output, { readonly _tag: "Dial" | "Close" | "Event" }>
+  | Extract<Registry.Output, { readonly _tag: "Changed" | "Lost" }>
+  | Exclude<Supervision.Output, { readonly _tag: "Send" | "Registry" | "Drained" }>
+  /** This node is a full member: it serves and may be given names. */
+  | { readonly _tag: "Ready" }
+  /** Handing over is finished; `left` slots could not be handed over. */
+  | { readonly _tag: "HandedOver"; readonly left: number }
+
+/** One node. */
+export interface State {
+  membership: Membership.State
+  registry: Registry.State
+  supervision: Supervision.State
+  /** Until when a joining node waits for its peers' tables; undefined once it is up. */
+  joinBy: number | undefined
+  readonly seedsLeft: Set<string>
+  /** The tables that each peer last listed, while joining. */
+  readonly listed: Map<string, Extract<Registry.Message, { readonly _tag: "Tables" }>["tables"]>
+  digest: number
+  expireAt: number
+}
+
+type Step = { readonly state: State; readonly outputs: ReadonlyArray<Output> }
+
+/** Operations of my own that are sent on without waiting for a flush. */
+export const FLUSH_MAX: number = 1024
+const EXPIRE_MILLIS = 60_000
+
+/** A node that is about to join its seeds. */
+export function init(options: Options, now: number): Step {
+  const { name, epoch, seeds } = options.membership
+  const born = Membership.init(options.membership, now)
+  const registry = Registry.init({ name, epoch, policy: options.policy ?? "oldest" })
+  const state: State = {
+    membership: born.state,
+    registry,
+    supervision: Supervision.init({ ...options.supervision, name }),
+    joinBy: now + (options.joinMaxMillis ?? 3_000),
+    seedsLeft: new Set(seeds),
+    listed: new Map(),
+    digest: 0,
+    expireAt: now + EXPIRE_MILLIS,
+  }
+  const at: At = { state, now, outputs: [] }
+  carry(at, born.outputs)
+  join(at)
+  return { state, outputs: at.outputs }
+}
+
+/** The next state and what follows from it. Total: no input throws. */
+export function step(state: State, input: Input): Step {
+  const at: At = { state, now: input.now, outputs: [] }
+  switch (input._tag) {
+    case "Register": {
+      const { wall, name, generation, pid, meta } = input
+      registry(at, { _tag: "Put", wall, name, generation, pid, meta })
+      if (state.supervision.names !== undefined)
+        supervise(at, { _tag: "Placed", now: at.now, name })
+      if (unsent(state) >= FLUSH_MAX) flush(at)
+      break
+    }
+    case "Unregister":
+      registry(at, { _tag: "Delete", name: input.name })
+      if (state.supervision.names !== undefined) supervise(at, { ...input, _tag: "Removed" })
+      if (unsent(state) >= FLUSH_MAX) flush(at)
+      break
+    case "Flush":
+      flush(at)
+      break
+    case "Ask":
+    case "Started":
+    case "Captured":
+    case "CaptureFailed":
+    case "Restored":
+      supervise(at, input)
+      break
+    case "Message":
+      receive(at, input.from, input.message)
+      break
+    case "Tick":
+      tick(at)
+      break
+    default:
+      member(at, input)
+      contact(at, input)
+  }
+  if (state.joinBy !== undefined) join(at)
+  return { state, outputs: at.outputs }
+}
+
+/** When the node next has something to do by itself: the one deadline its shell has to keep. */
+export function wakeAt(state: State): number {
+  return Math.min(
+    Membership.wakeAt(state.membership),
+    Supervision.wakeAt(state.supervision),
+    state.joinBy ?? Number.POSITIVE_INFINITY,
+    state.expireAt,
+  )
+}
+
+/** Whether this node agrees with its peers on the ring and nothing is on the move. */
+export function quiet(state: State): boolean {
+  return Supervision.quiet(state.supervision)
+}
+
+/** Operations of my own that no peer has been sent yet. */
+export function unsent(state: State): number {
+  return state.registry.self.seq - state.registry.sent
+}
+
+interface At {
+  readonly state: State
+  readonly now: number
+  readonly outputs: Array<Output>
+}
+
+// --- from the world to the parts -----------------------------------------------------------------
+
+function member(at: At, input: Membership.Input): void {
+  const { state, outputs } = Membership.step(at.state.membership, input)
+  at.state.membership = state
+  carry(at, outputs)
+}
+
+function registry(at: At, input: Registry.Input): void {
+  for (const output of Registry.step(at.state.registry, input).outputs) registered(at, output)
+}
+
+function supervise(at: At, input: Supervision.Input): void {
+  const { outputs } = Supervision.step(at.state.supervision, input, at.state.registry)
+  for (const output of outputs) supervised(at, output)
+}
+
+function receive(at: At, from: string, message: Message): void {
+  const { now } = at
+  switch (message._tag) {
+    case "Ops":
+    case "Ask":
+    case "Snapshot":
+    case "Tables":
+      if (message._tag === "Tables" && at.state.joinBy !== undefined)
+        at.state.listed.set(from, message.tables)
+      return registry(at, { _tag: "Message", now, from, message })
+    case "Settle":
+    case "Offer":
+    case "Accept":
+    case "Refuse":
+    case "Cancel":
+    case "Installed":
+    case "Commit":
+    case "Drained":
+    case "Done":
+      return supervise(at, { _tag: "Message", now, from, message })
+    default:
+      return member(at, { _tag: "Message", now, from, message })
+  }
+}
+
+/** What the other parts make of links, dials and leaving, after membership has. */
+function contact(at: At, input: Input): void {
+  const { now } = at
+  if (input._tag === "LinkUp") {
+    registry(at, { _tag: "LinkUp", peer: input.peer })
+    supervise(at, { _tag: "LinkUp", now, peer: input.peer })
+  } else if (input._tag === "LinkDown") {
+    at.state.listed.delete(input.peer)
+    supervise(at, { _tag: "LinkDown", now, peer: input.peer })
+  } else if (input._tag === "DialFailed") {
+    at.state.seedsLeft.delete(input.address)
+  } else if (input._tag === "Leave") {
+    at.state.joinBy = undefined
+    supervise(at, { _tag: "Leave", now })
+    rering(at)
+  }
+}
+
+function tick(at: At): void {
+  const { state, now } = at
+  const digest = Registry.digest(state.registry)
+  if (digest !== state.digest) {
+    state.digest = digest
+    member(at, { _tag: "Digest", now, digest })
+  }
+  if (now >= Membership.wakeAt(state.membership)) member(at, { _tag: "Tick", now })
+  if (now >= Supervision.wakeAt(state.supervision)) supervise(at, { _tag: "Tick", now })
+  if (now >= state.expireAt) {
+    state.expireAt = now + EXPIRE_MILLIS
+    registry(at, { _tag: "Tick", now })
+  }
+}
+
+// --- from part to part ---------------------------------------------------------------------------
+
+function carry(at: At, outputs: ReadonlyArray<Membership.Output>): void {
+  for (const output of outputs) {
+    if (output._tag === "PeerDigest") {
+      registry(at, { _tag: "PeerDigest", now: at.now, peer: output.peer, digest: output.digest })
+    } else {
+      at.outputs.push(output)
+      if (output._tag === "Event") heed(at, output.event)
+    }
+  }
+}
+
+/** What a change of the membership means to the registry, the ring and the supervisor. */
+function heed(at: At, event: Membership.Event): void {
+  const { now } = at
+  switch (event._tag) {
+    case "Up":
+      registry(at, { _tag: "MemberUp", now, name: event.name, epoch: event.epoch })
+      return rering(at)
+    case "Changed":
+      return rering(at)
+    case "Down":
+    case "Left":
+    case "Superseded":
+      registry(at, { _tag: "MemberDown", now, name: event.name, epoch: event.epoch })
+      at.state.listed.delete(event.name)
+      supervise(at, { _tag: "Down", now, peer: event.name })
+      return rering(at)
+    case "EpochChanged":
+      return registry(at, { _tag: "Epoch", epoch: event.epoch })
+    default:
+      return
+  }
+}
+
+/** Tells the supervisor who may be given names now. */
+function rering(at: At): void {
+  const members: Array<Ring.Weighted> = []
+  for (const { name, status, phase, weight } of Membership.members(at.state.membership)) {
+    const lives = status === "alive" || status === "suspect"
+    if (lives && phase === "up" && weight > 0) members.push({ id: name, weight })
+  }
+  supervise(at, { _tag: "Ring", now: at.now, members })
+}
+
+function registered(at: At, output: Registry.Output): void {
+  if (output._tag === "GrantLost") {
+    supervise(at, { _tag: "GrantLost", now: at.now, slot: output.slot })
+  } else at.outputs.push(output)
+}
+
+function supervised(at: At, output: Supervision.Output): void {
+  switch (output._tag) {
+    case "Registry":
+      return registered(at, output.output)
+    case "Send":
+      flush(at)
+      at.outputs.push(output)
+      return
+    case "Drained":
+      flush(at)
+      at.outputs.push({ _tag: "HandedOver", left: output.left })
+      return member(at, { _tag: "Drained", now: at.now })
+    default:
+      at.outputs.push(output)
+  }
+}
+
+function flush(at: At): void {
+  if (unsent(at.state) > 0) registry(at, { _tag: "Flush" })
+}
+
+// --- joining -------------------------------------------------------------------------------------
+
+/** A joining node serves once it has what its peers have, or has nobody to wait for. */
+function join(at: At): void {
+  const { state, now } = at
+  if (state.joinBy === undefined) return
+  const peers = Membership.members(state.membership).filter(
+    ({ name, status }) =>
+      name !== state.registry.name && (status === "alive" || status === "suspect"),
+  )
+  const alone = peers.length === 0 && state.seedsLeft.size === 0
+  const caughtUp =
+    peers.length > 0 &&
+    peers.every(({ name, connected }) => {
+      const tables = state.listed.get(name)
+      return connected && tables !== undefined && Registry.covers(state.registry, tables)
+    })
+  if (!alone && !caughtUp && now < state.joinBy) return
+  state.joinBy = undefined
+  state.listed.clear()
+  member(at, { _tag: "Synced", now })
+  rering(at)
+  at.outputs.push({ _tag: "Ready" })
+}

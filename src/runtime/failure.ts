@@ -1,0 +1,116 @@
+/**
+ * Errors between nodes: ours travel by tag and fields, those that a handler declares as data.
+ *
+ * @module
+ */
+import { Reader, Writer } from "../wire/bytes.ts"
+import type { WireError } from "../wire/message.ts"
+import * as Value from "../wire/value.ts"
+import {
+  AlreadyRegistered,
+  HandlerCrashed,
+  NodeStopped,
+  NoMethod,
+  NoNode,
+  NoProcess,
+  NotData,
+  type Outcome,
+  Overloaded,
+  reasonOf,
+  StartFailed,
+  Timeout,
+  TooLarge,
+  UnknownDefinition,
+  Unreachable,
+} from "./errors.ts"
+
+type Ours = { [Tag in string]: (wire: WireError) => Error }
+
+/** How each of our errors is put together again; the fields that it takes are in `text` and `number`. */
+const ours: Ours = {
+  NoProcess: (e) => new NoProcess(e.process),
+  NoMethod: (e) => new NoMethod(e.process, e.text),
+  Unreachable: (e) => new Unreachable(e.process, e.text),
+  Overloaded: (e) => new Overloaded(e.process, e.text, e.number),
+  HandlerCrashed: (e) => new HandlerCrashed(e.process, ...pair(e.text)),
+  NotData: (e) => new NotData(e.process, e.text, e.outcome),
+  TooLarge: (e) => new TooLarge(e.process, ...numbers(e.text), e.outcome),
+  NodeStopped: (e) => new NodeStopped(e.process, e.text, e.outcome),
+  StartFailed: (e) => new StartFailed(e.process, e.text),
+  AlreadyRegistered: (e) => new AlreadyRegistered(e.process, e.text),
+  UnknownDefinition: (e) => new UnknownDefinition(e.process, e.text),
+  NoNode: (e) => new NoNode(e.process),
+  Timeout: (e) => new Timeout(e.process, e.text, e.number, e.outcome),
+}
+
+const TEXT_MAX = 8192
+
+/** An error as it goes over the wire. What can't be told is told as text. */
+export function toWire(process: string, error: unknown): WireError {
+  const known = describe(error)
+  if (known !== undefined) return { process, number: 0, declared: undefined, ...known }
+  const writer = new Writer(256)
+  try {
+    Value.write(writer, error)
+  } catch {
+    return {
+      tag: "NotData",
+      outcome: "executed",
+      process,
+      text: cut(reasonOf(error)),
+      number: 0,
+      declared: undefined,
+    }
+  }
+  return { tag: "", outcome: "executed", process, text: "", number: 0, declared: writer.take() }
+}
+
+/** An error as it came over the wire. */
+export function fromWire(wire: WireError): unknown {
+  if (wire.declared !== undefined) {
+    const reader = new Reader(wire.declared)
+    const value = Value.read(reader)
+    if (!reader.failed) return value
+  }
+  return ours[wire.tag]?.(wire) ?? new NotData(wire.process, wire.text, wire.outcome)
+}
+
+type Described = Pick<WireError, "tag" | "outcome" | "text"> & {
+  readonly number?: number
+  readonly process?: string
+}
+
+function describe(error: unknown): Described | undefined {
+  if (error instanceof NoProcess) return of(error, "")
+  if (error instanceof NoMethod) return of(error, error.method)
+  if (error instanceof Unreachable) return of(error, error.node)
+  if (error instanceof Overloaded) return { ...of(error, error.limit), number: error.max }
+  if (error instanceof HandlerCrashed) return of(error, `${error.method}\n${error.reason}`)
+  if (error instanceof NotData) return of(error, error.what)
+  if (error instanceof TooLarge) return of(error, `${error.bytes}\n${error.bytesMax}`)
+  if (error instanceof NodeStopped) return of(error, error.node)
+  if (error instanceof StartFailed) return of(error, error.reason)
+  if (error instanceof AlreadyRegistered) return of(error, error.node)
+  if (error instanceof UnknownDefinition) return of(error, error.node)
+  if (error instanceof NoNode) return of(error, "")
+  if (error instanceof Timeout) return { ...of(error, error.method), number: error.timeoutMillis }
+  return undefined
+}
+
+function of(error: { _tag: string; outcome: Outcome; process: string }, text: string): Described {
+  return { tag: error._tag, outcome: error.outcome, process: error.process, text: cut(text) }
+}
+
+function cut(text: string): string {
+  return text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)}…` : text
+}
+
+function pair(text: string): [string, string] {
+  const at = text.indexOf("\n")
+  return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)]
+}
+
+function numbers(text: string): [number, number] {
+  const [a, b] = pair(text)
+  return [Number(a), Number(b)]
+}

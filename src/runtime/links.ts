@@ -1,0 +1,252 @@
+/**
+ * The links of a node: listening, dialling, the handshake, and one link per peer whoever dialled.
+ *
+ * @module
+ */
+import type { CloseReason, Connection, Listener, Transport } from "../transport.ts"
+import { PeerUnreachable } from "../transport.ts"
+import * as Handshake from "../wire/handshake.ts"
+import { type Initiator, Link } from "./link.ts"
+import type { Platform } from "./platform.ts"
+
+export interface LinksOptions {
+  readonly transport: Transport
+  readonly platform: Platform
+  readonly cookie: string | undefined
+  readonly identity: () => Handshake.Identity
+  readonly frameBytesMax: number
+  readonly queueBytesMax: number
+  /** Links and handshakes under way, together. */
+  readonly connectionsMax: number
+  readonly dialMillis: number
+  /** Reasons of the membership against a peer, at its handshake. */
+  readonly refuse: (peer: Handshake.Peer) => Handshake.Rejection | undefined
+  readonly up: (link: Link) => void
+  readonly down: (link: Link, reason: CloseReason) => void
+  readonly dialFailed: (address: string, reason: DialFailure) => void
+  /** Somebody else holds our name. */
+  readonly superseded: (epoch: number, instance: number) => void
+  readonly refused: (address: string, reason: string, by: "us" | "them") => void
+  readonly frame: (link: Link, buffer: Uint8Array, start: number, end: number) => void
+}
+
+export type DialFailure = "refused" | "unreachable" | "timeout" | "rejected" | "self" | "duplicate"
+
+export class Links {
+  readonly #options: LinksOptions
+  readonly #byName = new Map<string, Link>()
+  /** Addresses being dialled, with the names of their nodes where known. */
+  readonly #dialling = new Map<string, string | undefined>()
+  readonly #abort = new AbortController()
+  #handshakes = 0
+  #listener: Listener | undefined
+  #closed = false
+
+  constructor(options: LinksOptions) {
+    this.#options = options
+  }
+
+  /** Starts accepting connections; the address that others can dial. */
+  async listen(): Promise<string> {
+    const listener = await this.#options.transport.listen(
+      (connection) => void this.#accept(connection),
+    )
+    this.#listener = listener
+    if (this.#closed) await listener.close()
+    return listener.address
+  }
+
+  get(name: string): Link | undefined {
+    return this.#byName.get(name)
+  }
+
+  all(): IterableIterator<Link> {
+    return this.#byName.values()
+  }
+
+  get size(): number {
+    return this.#byName.size
+  }
+
+  /** Tries to connect; ends in `up` or `dialFailed`. */
+  async dial(address: string, peer: string | undefined): Promise<void> {
+    if (this.#dialling.has(address) || this.#closed) return
+    if (peer !== undefined && this.#byName.has(peer)) return
+    if (this.#full()) return this.#options.dialFailed(address, "unreachable")
+    this.#dialling.set(address, peer)
+    try {
+      const connection = await this.#connect(address)
+      await this.#shake(connection, "us", address)
+    } catch (error) {
+      if (this.#closed) return
+      if (error instanceof PeerUnreachable) this.#options.dialFailed(address, reasonOf(error))
+      else this.#rejected(address, error)
+    } finally {
+      this.#dialling.delete(address)
+    }
+  }
+
+  async #connect(address: string): Promise<Connection> {
+    const timeout = new AbortController()
+    const stop = (): void => timeout.abort()
+    const cancel = this.#options.platform.timer(this.#options.dialMillis, stop)
+    this.#abort.signal.addEventListener("abort", stop, { once: true })
+    try {
+      return await this.#options.transport.dial(address, timeout.signal)
+    } finally {
+      cancel()
+      this.#abort.signal.removeEventListener("abort", stop)
+    }
+  }
+
+  async #accept(connection: Connection): Promise<void> {
+    if (this.#closed) return connection.destroy()
+    if (this.#full()) {
+      this.#options.refused(connection.remote, "full", "us")
+      return connection.destroy()
+    }
+    try {
+      await this.#shake(connection, "them", connection.remote)
+    } catch (error) {
+      if (!this.#closed) this.#told(connection.remote, error)
+    }
+  }
+
+  async #shake(connection: Connection, initiator: Initiator, address: string): Promise<void> {
+    this.#handshakes++
+    try {
+      const local = this.#local(initiator)
+      const shake = initiator === "us" ? Handshake.initiate : Handshake.respond
+      const { peer, rest } = await shake(connection, local)
+      if (this.#closed) return connection.destroy()
+      this.#established(peer, initiator, connection, rest)
+    } catch (error) {
+      connection.destroy()
+      throw error instanceof Error ? error : new Error(`handshake with ${address} failed`)
+    } finally {
+      this.#handshakes--
+    }
+  }
+
+  #local(initiator: Initiator): Handshake.Local {
+    const { platform, cookie, identity } = this.#options
+    return {
+      identity: identity(),
+      cookie,
+      admit: (peer) => this.#admit(peer, initiator),
+      timer: platform.timer,
+      randomBytes: platform.randomBytes,
+    }
+  }
+
+  #full(): boolean {
+    return this.#byName.size + this.#handshakes >= this.#options.connectionsMax
+  }
+
+  // --- one link per peer -------------------------------------------------------------------------
+
+  #admit(peer: Handshake.Peer, initiator: Initiator): Handshake.Verdict {
+    const self = this.#options.identity()
+    if (peer.name === self.name) {
+      if (peer.instance === self.instance) return { _tag: "Reject", reason: "self" }
+      const { epoch, instance } = self
+      return { _tag: "Reject", reason: "name-conflict", epoch, instance }
+    }
+    const reason = this.#options.refuse(peer)
+    if (reason !== undefined) return { _tag: "Reject", reason }
+    if (initiator === "them" && this.#duplicate(peer, self.name)) {
+      return { _tag: "Reject", reason: "duplicate" }
+    }
+    return { _tag: "Admit" }
+  }
+
+  /** Whether the peer's connection should give way to one of ours, so that one of two survives. */
+  #duplicate(peer: Handshake.Peer, self: string): boolean {
+    const link = this.#byName.get(peer.name)
+    // A peer that dials again has lost the link that it started itself.
+    if (link !== undefined) return link.peer.epoch === peer.epoch && link.initiator === "us"
+    if (peer.name < self) return false
+    for (const [address, name] of this.#dialling) {
+      if (name === peer.name || address === peer.address) return true
+    }
+    return false
+  }
+
+  #established(
+    peer: Handshake.Peer,
+    initiator: Initiator,
+    connection: Connection,
+    rest: Uint8Array,
+  ): void {
+    const before = this.#byName.get(peer.name)
+    if (before !== undefined) {
+      const stays = before.peer.epoch > peer.epoch || this.#preferred(before, peer, initiator)
+      if (stays) return connection.destroy()
+      before.destroy()
+    }
+    const { frameBytesMax, queueBytesMax, frame } = this.#options
+    const link = new Link(peer, initiator, connection, {
+      frameBytesMax,
+      queueBytesMax,
+      onFrame: frame,
+      onClose: (closed, reason) => {
+        if (this.#byName.get(peer.name) !== closed) return
+        this.#byName.delete(peer.name)
+        if (!this.#closed) this.#options.down(closed, reason)
+      },
+    })
+    this.#byName.set(peer.name, link)
+    this.#options.up(link)
+    link.start(rest)
+  }
+
+  /** Two connections crossed: both sides keep the one that the lower name started. */
+  #preferred(before: Link, peer: Handshake.Peer, initiator: Initiator): boolean {
+    if (before.peer.epoch !== peer.epoch || before.initiator === initiator) return false
+    const lower = this.#options.identity().name < peer.name ? "us" : "them"
+    return before.initiator === lower
+  }
+
+  // --- failures ----------------------------------------------------------------------------------
+
+  #rejected(address: string, error: unknown): void {
+    const reason = error instanceof Handshake.HandshakeFailed ? error.reason : "closed"
+    if (reason === "self" || reason === "duplicate") {
+      return this.#options.dialFailed(address, reason)
+    }
+    this.#told(address, error)
+    this.#options.dialFailed(address, "rejected")
+  }
+
+  #told(address: string, error: unknown): void {
+    if (!(error instanceof Handshake.HandshakeFailed)) return
+    const { reason, by, epoch, instance } = error
+    if (reason === "self" || reason === "duplicate") return
+    const named = reason === "name-conflict" || reason === "superseded"
+    if (named && by === "them" && epoch !== undefined)
+      this.#options.superseded(epoch, instance ?? 0)
+    this.#options.refused(address, reason, by)
+  }
+
+  /** Ends all links once what was written is sent, and stops listening. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#abort.abort()
+    for (const link of [...this.#byName.values()]) link.close()
+    this.#byName.clear()
+    await this.#listener?.close()
+  }
+}
+
+function reasonOf(error: PeerUnreachable): DialFailure {
+  switch (error.reason) {
+    case "refused":
+      return "refused"
+    case "timeout":
+    case "aborted":
+      return "timeout"
+    default:
+      return "unreachable"
+  }
+}

@@ -1,0 +1,338 @@
+/**
+ * Carries out what the core decides about moves, takeovers and conflicts: states are captured, sent,
+ * installed, revived and merged here.
+ *
+ * @module
+ */
+import type { Entry } from "../core/registry.ts"
+import type { Orphan } from "../core/supervision.ts"
+import { Reader, Writer } from "../wire/bytes.ts"
+import type { Data, MovingProcess, MovingTimer } from "../wire/message.ts"
+import * as Value from "../wire/value.ts"
+import { type Cell, type Hosted, type Mail, more, STARTING, STOPPED, take } from "./cell.ts"
+import type { Engine } from "./engine.ts"
+
+interface Outgoing {
+  readonly to: string
+  readonly cells: ReadonlyArray<Cell>
+  /** Kept after the departure until the new owner serves. */
+  packed: ReadonlyArray<MovingProcess>
+}
+
+interface Incoming {
+  readonly generation: number
+  readonly arrivals: ReadonlyArray<{ readonly cell: Cell; readonly moving: MovingProcess }>
+}
+
+export class Mover {
+  readonly #engine: Engine
+  readonly #outgoing = new Map<number, Outgoing>()
+  readonly #incoming = new Map<number, Incoming>()
+  /** Processes that serve here and may still be passed messages by their old owner. */
+  readonly #arrived = new Map<string, Cell>()
+
+  constructor(engine: Engine) {
+    this.#engine = engine
+  }
+
+  // --- leaving this node -------------------------------------------------------------------------
+
+  freeze(
+    slot: number,
+    generation: number,
+    to: string,
+    names: ReadonlyArray<string>,
+    leaving: boolean,
+  ): void {
+    const cells: Array<Cell> = []
+    for (const name of names) {
+      const cell = this.#engine.here(name)
+      if (cell === undefined) continue
+      const kind = cell.hosted.definition.spec.handoff?.kind ?? "resume"
+      if (kind !== "ignore" || leaving) cells.push(cell)
+    }
+    const moving: Outgoing = { to, cells, packed: [] }
+    this.#outgoing.set(slot, moving)
+    this.#tell("HandoffStarted", to, cells)
+    let left = cells.length + 1
+    const rest = (): void => {
+      if (--left === 0 && this.#outgoing.get(slot) === moving)
+        this.#pack(slot, generation, moving, leaving)
+    }
+    for (const cell of cells) this.#engine.processes.freeze(cell, rest)
+    rest()
+  }
+
+  #pack(slot: number, generation: number, moving: Outgoing, leaving: boolean): void {
+    const { driver, platform, links } = this.#engine
+    const now = platform.now()
+    const living = moving.cells.filter((cell) => cell.status !== STOPPED)
+    const packed: Array<MovingProcess> = []
+    for (const cell of living) {
+      const one = this.#packOne(cell, now, leaving)
+      if (one === undefined) return driver.input({ _tag: "CaptureFailed", now, slot })
+      packed.push(one)
+    }
+    const link = links.get(moving.to)
+    const sent =
+      link !== undefined &&
+      this.#engine.send(link, { _tag: "State", slot, generation, processes: packed })
+    if (!sent) return driver.input({ _tag: "CaptureFailed", now, slot })
+    moving.packed = packed
+    driver.input({ _tag: "Captured", now, slot, names: living.map((cell) => cell.name) })
+  }
+
+  #packOne(cell: Cell, now: number, leaving: boolean): MovingProcess | undefined {
+    const { handoff } = cell.hosted.definition.spec
+    const { name, meta, extra } = cell
+    const resumes = (handoff?.kind ?? "resume") === "resume"
+    let state: Uint8Array | undefined
+    if (resumes) {
+      state = this.#capture(cell)
+      // A node that leaves for good can't wait for a state that doesn't encode.
+      if (state === undefined && !leaving) return undefined
+    }
+    const timers: Array<MovingTimer> = []
+    for (const timer of resumes ? (extra?.timers ?? []) : []) {
+      const args = encode(timer.args)
+      if (args === undefined) continue
+      timers.push({ inMillis: Math.max(0, Math.round(timer.at - now)), method: timer.method, args })
+    }
+    const restarts = (extra?.history ?? []).map((at) => Math.max(0, Math.round(now - at)))
+    return { name, meta, state, timers, restarts }
+  }
+
+  #capture(cell: Cell): Uint8Array | undefined {
+    const { handoff } = cell.hosted.definition.spec
+    try {
+      const captured = handoff?.capture === undefined ? cell.state : handoff.capture(cell.state)
+      const bytes = encode(captured)
+      if (bytes === undefined) this.#tellFailed(cell)
+      return bytes
+    } catch {
+      this.#tellFailed(cell)
+      return undefined
+    }
+  }
+
+  #tellFailed(cell: Cell): void {
+    this.#engine.events.emit({ _tag: "HandoffFailed", processes: [cell.name] })
+  }
+
+  thaw(slot: number): void {
+    const moving = this.#outgoing.get(slot)
+    if (moving === undefined) return
+    this.#outgoing.delete(slot)
+    for (const cell of moving.cells) this.#engine.processes.thaw(cell)
+  }
+
+  depart(slot: number, to: string): void {
+    const moving = this.#outgoing.get(slot)
+    if (moving === undefined) return
+    for (const cell of moving.cells) {
+      if (cell.status === STOPPED) continue
+      const waiting = take(cell)
+      this.#engine.left(cell, "handoff")
+      this.#engine.router.depart(cell, waiting, to)
+    }
+    this.#tell("HandoffEnded", to, moving.cells)
+  }
+
+  forget(slot: number): void {
+    this.#outgoing.delete(slot)
+  }
+
+  /** The new owner died before it served: the states that went there come back to life here. */
+  revive(slot: number, generation: number): void {
+    const moving = this.#outgoing.get(slot)
+    this.#outgoing.delete(slot)
+    const names: Array<string> = []
+    for (const packed of moving?.packed ?? []) {
+      const hosted = this.#engine.hosted(packed.name)
+      const cell = hosted === undefined ? undefined : this.#unpack(hosted, packed, generation)
+      if (cell === undefined) continue
+      this.#engine.router.returned(packed.name)
+      this.#serve(cell, packed)
+      names.push(packed.name)
+    }
+    this.#engine.router.retry()
+    if (names.length > 0) this.#engine.events.emit({ _tag: "HandoffFailed", processes: names })
+  }
+
+  // --- arriving here -----------------------------------------------------------------------------
+
+  install(message: Extract<Data, { readonly _tag: "State" }>): void {
+    const { slot, generation, processes } = message
+    const { driver, platform } = this.#engine
+    this.discard(slot)
+    const arrivals: Array<{ cell: Cell; moving: MovingProcess }> = []
+    let ok = true
+    for (const moving of processes) {
+      const hosted = this.#engine.hosted(moving.name)
+      const cell = hosted === undefined ? undefined : this.#unpack(hosted, moving, generation)
+      if (cell === undefined) {
+        ok = false
+        break
+      }
+      arrivals.push({ cell, moving })
+    }
+    this.#incoming.set(slot, { generation, arrivals })
+    if (!ok) this.discard(slot)
+    driver.input({ _tag: "Restored", now: platform.now(), slot, generation, ok })
+  }
+
+  /** An inert process with the state that came for it; undefined when it can't be used. */
+  #unpack(hosted: Hosted, moving: MovingProcess, generation: number): Cell | undefined {
+    const { processes, limits, platform } = this.#engine
+    if (processes.count >= limits.processesMax) return undefined
+    const cell = processes.create(hosted, moving.name, generation, moving.meta)
+    if (moving.restarts.length > 0) {
+      more(cell).history = moving.restarts.map((age) => platform.now() - age)
+    }
+    if (moving.state === undefined) return cell
+    const { handoff } = hosted.definition.spec
+    try {
+      const data = decode(moving.state)
+      processes.adopt(cell, handoff?.restore === undefined ? data : handoff.restore(data as never))
+      return cell
+    } catch {
+      processes.remove(cell)
+      return undefined
+    }
+  }
+
+  activate(slot: number, generation: number, from: string): void {
+    const standby = this.#incoming.get(slot)
+    if (standby === undefined) return
+    this.#incoming.delete(slot)
+    const { router, events } = this.#engine
+    let resumed = 0
+    for (const { cell, moving } of standby.arrivals) {
+      cell.generation = generation
+      this.#arrived.set(cell.name, cell)
+      router.shut(cell.name)
+      this.#serve(cell, moving)
+      if (moving.state !== undefined) resumed++
+    }
+    this.#openLater.set(
+      slot,
+      standby.arrivals.map(({ cell }) => cell.name),
+    )
+    if (standby.arrivals.length === 0 || !events.heard) return
+    const processes = standby.arrivals.map(({ cell }) => cell.name)
+    events.emit({ _tag: "ProcessesArrived", from, processes, resumed })
+  }
+
+  readonly #openLater = new Map<number, ReadonlyArray<string>>()
+
+  open(slot: number): void {
+    const names = this.#openLater.get(slot) ?? []
+    this.#openLater.delete(slot)
+    for (const name of names) {
+      this.#arrived.delete(name)
+      this.#engine.router.open(name)
+    }
+  }
+
+  /** The process that the old owner's messages are for. */
+  arrived(name: string): Cell | undefined {
+    const cell = this.#arrived.get(name)
+    return cell?.status === STOPPED ? undefined : cell
+  }
+
+  discard(slot: number): void {
+    const standby = this.#incoming.get(slot)
+    if (standby === undefined) return
+    this.#incoming.delete(slot)
+    for (const { cell } of standby.arrivals) this.#engine.processes.remove(cell)
+  }
+
+  /** Registers a process that has its state and lets it work; one that starts anew is booted. */
+  #serve(cell: Cell, moving: MovingProcess): void {
+    const { processes } = this.#engine
+    if (cell.status === STARTING) return this.#engine.bootAndRegister(cell)
+    this.#engine.registered(cell)
+    for (const timer of moving.timers) {
+      try {
+        const args = decode(timer.args)
+        processes.after(cell, timer.inMillis, timer.method, Array.isArray(args) ? args : [])
+      } catch {
+        // A timer for a method that this version doesn't have.
+      }
+    }
+    processes.arrive(cell)
+  }
+
+  // --- crashes and conflicts ---------------------------------------------------------------------
+
+  takeOver(from: string, orphans: ReadonlyArray<Orphan>): void {
+    const { processes, events } = this.#engine
+    const names: Array<string> = []
+    for (const { name, generation, meta } of orphans) {
+      const hosted = this.#engine.hosted(name)
+      if (hosted === undefined || hosted.definition.spec.restart === "temporary") continue
+      if (this.#engine.here(name) !== undefined) continue
+      names.push(name)
+      this.#engine.bootAndRegister(processes.create(hosted, name, generation, meta))
+    }
+    if (names.length > 0) events.emit({ _tag: "TakenOver", from, processes: names })
+  }
+
+  /** A name of ours belongs to a better claim: its process ends, and its state is offered for merging. */
+  lost(entry: Entry, winner: Entry): void {
+    const { processes, links, router, events } = this.#engine
+    const cell = processes.get(entry.pid)
+    const node = winner.table.owner
+    events.emit({ _tag: "ConflictLost", process: entry.name, winner: node })
+    if (cell === undefined || cell.name !== entry.name) return
+    const link = links.get(node)
+    if (cell.hosted.definition.spec.handoff?.merge !== undefined && link !== undefined) {
+      const state = cell.status === STARTING ? undefined : this.#capture(cell)
+      if (state !== undefined) this.#engine.send(link, { _tag: "Merge", name: entry.name, state })
+    }
+    const waiting: Array<Mail> = take(cell)
+    this.#engine.left(cell, "conflict")
+    for (const mail of waiting) router.dispatch(entry.name, mail, 1)
+  }
+
+  /** The state of a process that lost to ours. */
+  merge(name: string, bytes: Uint8Array): void {
+    const cell = this.#engine.here(name)
+    const handoff = cell?.hosted.definition.spec.handoff
+    if (cell === undefined || handoff?.merge === undefined) return
+    const { processes } = this.#engine
+    processes.freeze(cell, () => {
+      try {
+        const data = decode(bytes)
+        const theirs = handoff.restore === undefined ? data : handoff.restore(data as never)
+        cell.state = handoff.merge?.(cell.state as never, theirs as never)
+      } catch {
+        this.#tellFailed(cell)
+      }
+      processes.thaw(cell)
+    })
+  }
+
+  #tell(tag: "HandoffStarted" | "HandoffEnded", to: string, cells: ReadonlyArray<Cell>): void {
+    const { events } = this.#engine
+    if (cells.length === 0 || !events.heard) return
+    events.emit({ _tag: tag, to, processes: cells.map((cell) => cell.name) })
+  }
+}
+
+function encode(value: unknown): Uint8Array | undefined {
+  const writer = new Writer(256)
+  try {
+    Value.write(writer, value)
+    return writer.take()
+  } catch {
+    return undefined
+  }
+}
+
+function decode(bytes: Uint8Array): unknown {
+  const reader = new Reader(bytes)
+  const value = Value.read(reader)
+  if (!reader.done()) throw new Error("malformed state")
+  return value
+}

@@ -1,0 +1,162 @@
+/**
+ * References: typed handles of a named process, wherever it runs. Its calls are methods that return
+ * promises; `cast`, `try` and `with` are beside them.
+ *
+ * @module
+ */
+import type { CallError } from "./errors.ts"
+import type { AnyDefinition, Failure, Method, Success } from "./process.ts"
+
+/** How a call is made. */
+export interface CallOptions {
+  /** Milliseconds until the call fails with Timeout. Default 5,000. */
+  readonly timeout?: number
+  /** Gives the call up when it fires. */
+  readonly signal?: AbortSignal
+}
+
+/** What `ref.try.method()` resolves to: never a rejection. */
+export type Try<A, E> =
+  | { readonly ok: true; readonly value: A }
+  | { readonly ok: false; readonly error: E }
+
+type Tail<F> = F extends (self: never, ...args: infer A) => unknown ? A : never
+type Return<F> = F extends (...args: never) => infer R ? R : never
+type Calls<P> = P extends { readonly types?: { readonly calls: infer C } } ? C : never
+type Casts<P> = P extends { readonly types?: { readonly casts: infer C } } ? C : never
+
+/** A reference to a process of this definition. */
+export type Ref<P> = {
+  readonly [K in keyof Calls<P>]: (
+    ...args: Tail<Calls<P>[K]>
+  ) => Promise<Success<Return<Calls<P>[K]>>>
+} & {
+  /** The key of the process. */
+  readonly key: string
+  /** Its whole name: definition, slash, key. */
+  readonly name: string
+  /** Sends without waiting for anything; throws only what is known at once (Overloaded, NotData …). */
+  readonly cast: {
+    readonly [K in keyof Casts<P>]: (...args: Tail<Casts<P>[K]>) => void
+  }
+  /** The same calls, with failures as values. */
+  readonly try: {
+    readonly [K in keyof Calls<P>]: (
+      ...args: Tail<Calls<P>[K]>
+    ) => Promise<Try<Success<Return<Calls<P>[K]>>, CallError | Failure<Return<Calls<P>[K]>>>>
+  }
+  /** The same reference with other call options. */
+  readonly with: (options: CallOptions) => Ref<P>
+}
+
+/** What a reference needs from its node. */
+export interface Caller {
+  call(
+    target: Target,
+    method: Method,
+    args: ReadonlyArray<unknown>,
+    timeoutMillis: number,
+    signal: AbortSignal | undefined,
+  ): Promise<unknown>
+  cast(target: Target, method: Method, args: ReadonlyArray<unknown>): void
+}
+
+/** Whom a reference means. The caller may keep what it found out about it in `cache`. */
+export interface Target {
+  readonly definition: AnyDefinition
+  readonly key: string
+  readonly name: string
+  cache: unknown
+}
+
+/** Milliseconds a call waits for its reply unless told otherwise. */
+export const TIMEOUT_MILLIS: number = 5_000
+
+const TARGET: unique symbol = Symbol("skein/target")
+
+interface Handle {
+  readonly [TARGET]: Aimed
+  readonly key: string
+  readonly name: string
+}
+
+interface Aimed extends Target {
+  readonly caller: Caller
+  readonly options: CallOptions
+}
+
+const prototypes = new WeakMap<AnyDefinition, object>()
+
+/** A reference to the process of this definition with this key. Costs no lookup. */
+export function make<P extends AnyDefinition>(
+  caller: Caller,
+  definition: P,
+  key: string,
+  options: CallOptions = {},
+): Ref<P> {
+  const name = nameOf(definition, key)
+  const handle = Object.create(prototypeOf(definition))
+  handle[TARGET] = { definition, key, name, cache: undefined, caller, options } satisfies Aimed
+  handle.key = key
+  handle.name = name
+  return handle
+}
+
+/** The registered name of a process. */
+export function nameOf(definition: AnyDefinition, key: string): string {
+  return `${definition.name}/${key}`
+}
+
+/** Whom a reference means, or undefined for anything else. */
+export function targetOf(ref: unknown): Target | undefined {
+  return typeof ref === "object" && ref !== null ? (ref as Partial<Handle>)[TARGET] : undefined
+}
+
+/** One object per definition carries its methods, so that a reference is a small record. */
+function prototypeOf(definition: AnyDefinition): object {
+  const known = prototypes.get(definition)
+  if (known !== undefined) return known
+  const ref: Record<string, unknown> = {}
+  const tries: Record<string, unknown> = {}
+  const casts: Record<string, unknown> = {}
+  for (const [name, method] of definition.calls) {
+    ref[name] = function (this: Handle, ...args: ReadonlyArray<unknown>): Promise<unknown> {
+      return call(this[TARGET], method, args)
+    }
+    tries[name] = function (this: Handle, ...args: ReadonlyArray<unknown>): Promise<unknown> {
+      return call(this[TARGET], method, args).then(
+        (value) => ({ ok: true, value }),
+        (error) => ({ ok: false, error }),
+      )
+    }
+  }
+  for (const [name, method] of definition.casts) {
+    casts[name] = function (this: Handle, ...args: ReadonlyArray<unknown>): void {
+      this[TARGET].caller.cast(this[TARGET], method, args)
+    }
+  }
+  ref.with = function (this: Handle, options: CallOptions): unknown {
+    const { caller, key, options: before } = this[TARGET]
+    return make(caller, definition, key, { ...before, ...options })
+  }
+  facet(ref, "cast", casts)
+  facet(ref, "try", tries)
+  prototypes.set(definition, ref)
+  return ref
+}
+
+function call(aimed: Aimed, method: Method, args: ReadonlyArray<unknown>): Promise<unknown> {
+  const { timeout = TIMEOUT_MILLIS, signal } = aimed.options
+  return aimed.caller.call(aimed, method, args, timeout, signal)
+}
+
+/** A property that is made at its first use: most references use only one of them. */
+function facet(prototype: object, name: string, methods: object): void {
+  Object.defineProperty(prototype, name, {
+    get(this: Handle): unknown {
+      const made = Object.create(methods, { [TARGET]: { value: this[TARGET] } })
+      Object.defineProperty(this, name, { value: made })
+      return made
+    },
+  })
+}

@@ -1,0 +1,205 @@
+/**
+ * What goes over an established link: the messages between two cores, and those of the data plane.
+ * Every frame's body starts with one byte that says which; all decoding is total and bounded.
+ *
+ * @module
+ */
+import type { Claim } from "../core/claim.ts"
+import type { Message as Core } from "../core/cluster.ts"
+import type { Op } from "../core/table.ts"
+import type { Codec } from "./schema.ts"
+import {
+  array,
+  bool,
+  bytes,
+  oneOf,
+  optional,
+  string,
+  struct,
+  u8,
+  u32,
+  uint,
+  union,
+} from "./schema.ts"
+
+/** Kinds of frames. Calls, casts and replies are written by hand, as they are the hot ones. */
+export const KIND = {
+  core: 0,
+  call: 1,
+  cast: 2,
+  reply: 3,
+  failure: 4,
+  forward: 5,
+  data: 6,
+} as const
+
+/** The longest name of a process or method on the wire, in UTF-16 code units. */
+export const NAME_MAX: number = 1024
+const NODE_MAX = 128
+const ADDRESS_MAX = 512
+const MEMBERS_MAX = 65_536
+const LIST_MAX = 1_000_000
+const META_BYTES_MAX = 16 * 1024 * 1024
+
+const name = string(NAME_MAX)
+const node = string(NODE_MAX)
+
+const claim: Codec<Claim> = struct({
+  name: node,
+  epoch: uint,
+  incarnation: uint,
+  rank: u8 as Codec<Claim["rank"]>,
+  accusers: array(node, MEMBERS_MAX),
+  hard: array(node, MEMBERS_MAX),
+  phase: oneOf("joining", "up", "leaving"),
+  address: string(ADDRESS_MAX),
+  instance: u32,
+  weight: u8,
+  roles: array(node, 256),
+})
+
+const op: Codec<Op> = union({
+  Put: struct({
+    name,
+    generation: uint,
+    pid: uint,
+    time: uint,
+    meta: optional(bytes(META_BYTES_MAX)),
+  }),
+  Delete: struct({ name }),
+  Grant: struct({ slot: uint, generation: uint, takeover: array(node, 64) }),
+  Release: struct({ slot: uint }),
+})
+
+const table = struct({ owner: node, epoch: uint, seq: uint })
+const move = struct({ slot: uint, generation: uint })
+
+/** Messages between the cores of two nodes. Order is part of the protocol: append only. */
+export const core: Codec<Core> = union({
+  Ping: struct({ seq: uint, view: u32, digest: u32 }),
+  Ack: struct({ seq: uint, view: u32, digest: u32 }),
+  PingRequest: struct({ seq: uint, target: node }),
+  PingReply: struct({ seq: uint, target: node, ok: bool }),
+  Claims: struct({ claims: array(claim, MEMBERS_MAX), full: bool }),
+  LeftAck: struct({ epoch: uint }),
+  Bye: struct({}),
+  Ops: struct({ owner: node, epoch: uint, from: uint, ops: array(op, LIST_MAX) }),
+  Ask: struct({ owner: node, epoch: uint, from: uint }),
+  Snapshot: struct({
+    owner: node,
+    epoch: uint,
+    seq: uint,
+    part: uint,
+    parts: uint,
+    ops: array(op, LIST_MAX),
+  }),
+  Tables: struct({ tables: array(table, MEMBERS_MAX), answer: bool }),
+  Settle: struct({ signature: u32 }),
+  Offer: move,
+  Accept: move,
+  Refuse: move,
+  Cancel: move,
+  Installed: move,
+  Commit: move,
+  Drained: move,
+  Done: move,
+}) as Codec<Core>
+
+/** A timer on its way with its process. `args` are encoded values. */
+export interface MovingTimer {
+  readonly inMillis: number
+  readonly method: string
+  readonly args: Uint8Array
+}
+
+/** A process on its way. `state` is undefined when it starts anew at its new node. */
+export interface MovingProcess {
+  readonly name: string
+  readonly meta: Uint8Array | undefined
+  readonly state: Uint8Array | undefined
+  readonly timers: ReadonlyArray<MovingTimer>
+  /** Ages of its recent restarts in milliseconds, for the restart intensity. */
+  readonly restarts: ReadonlyArray<number>
+}
+
+/** An error on the wire: one of ours by its tag, or one that a handler declares, encoded. */
+export interface WireError {
+  readonly tag: string
+  readonly outcome: "not-executed" | "unknown" | "executed"
+  readonly process: string
+  readonly text: string
+  readonly number: number
+  readonly declared: Uint8Array | undefined
+}
+
+/** The less frequent messages of the data plane. */
+export type Data =
+  | {
+      readonly _tag: "Start"
+      readonly id: number
+      readonly origin: string
+      readonly name: string
+      readonly meta: Uint8Array | undefined
+      readonly exclusive: boolean
+      readonly hops: number
+    }
+  | { readonly _tag: "Started"; readonly id: number; readonly node: string }
+  | { readonly _tag: "NotStarted"; readonly id: number; readonly error: WireError }
+  | { readonly _tag: "Stop"; readonly id: number; readonly name: string; readonly reason: string }
+  | { readonly _tag: "Stopped"; readonly id: number; readonly found: boolean }
+  | {
+      readonly _tag: "State"
+      readonly slot: number
+      readonly generation: number
+      readonly processes: ReadonlyArray<MovingProcess>
+    }
+  /** Everything that the sender sent for this name before has been passed on to where it lives now. */
+  | { readonly _tag: "Fence"; readonly id: number; readonly origin: string; readonly name: string }
+  | { readonly _tag: "Fenced"; readonly id: number }
+  /** The state of a process that lost its name, for the winner to merge. */
+  | { readonly _tag: "Merge"; readonly name: string; readonly state: Uint8Array }
+  /** May the sender register this name? Asked of the node that serializes the name's slot. */
+  | { readonly _tag: "Reserve"; readonly id: number; readonly name: string }
+  | { readonly _tag: "Reserved"; readonly id: number; readonly holder: string }
+
+const millis = uint
+const timer: Codec<MovingTimer> = struct({ inMillis: millis, method: name, args: bytes(META_BYTES_MAX) })
+const moving: Codec<MovingProcess> = struct({
+  name,
+  meta: optional(bytes(META_BYTES_MAX)),
+  state: optional(bytes(META_BYTES_MAX)),
+  timers: array(timer, LIST_MAX),
+  restarts: array(millis, 1024),
+})
+
+/** Errors between nodes. */
+export const error: Codec<WireError> = struct({
+  tag: string(64),
+  outcome: oneOf("not-executed", "unknown", "executed"),
+  process: name,
+  text: string(65_536),
+  number: uint,
+  declared: optional(bytes(META_BYTES_MAX)),
+})
+
+/** The less frequent messages of the data plane. Order is part of the protocol: append only. */
+export const data: Codec<Data> = union({
+  Start: struct({
+    id: uint,
+    origin: node,
+    name,
+    meta: optional(bytes(META_BYTES_MAX)),
+    exclusive: bool,
+    hops: u8,
+  }),
+  Started: struct({ id: uint, node }),
+  NotStarted: struct({ id: uint, error }),
+  Stop: struct({ id: uint, name, reason: string(65_536) }),
+  Stopped: struct({ id: uint, found: bool }),
+  State: struct({ slot: uint, generation: uint, processes: array(moving, LIST_MAX) }),
+  Fence: struct({ id: uint, origin: node, name }),
+  Fenced: struct({ id: uint }),
+  Merge: struct({ name, state: bytes(META_BYTES_MAX) }),
+  Reserve: struct({ id: uint, name }),
+  Reserved: struct({ id: uint, holder: node }),
+}) as Codec<Data>
