@@ -10,7 +10,7 @@
  *
  * Slots and scores are **frozen for ever**, like the hashes that they are made of.
  *
- * A ring is an immutable value. Its table of owners (384 KB) is made at the first lookup, from an
+ * A ring is an immutable value. Its table of owners (768 KB) is made at the first lookup, from an
  * earlier ring's where there is one, so that a ring nobody asks costs only its list of members.
  *
  * @example

@@ -6,9 +6,9 @@
 import { avalanche, hash32, mix32 } from "./hash.ts"
 
 /** A key's slot is what remains of its 32-bit hash after a shift to the right by this much. */
-export const SLOT_SHIFT = 16
+export const SLOT_SHIFT = 15
 
-/** How many slots a ring has, 2^16. A constant of the cluster: another number would move every key. */
+/** How many slots a ring has, 2^17. A constant of the cluster: another number would move every key. */
 export const SLOTS: number = 2 ** (32 - SLOT_SHIFT)
 
 /** A member and its weight: an integer from 1 to 64, its share relative to the others'. */

@@ -11,7 +11,7 @@ import * as Registry from "../core/registry.ts"
 import type { CloseReason, Transport } from "../transport.ts"
 import { Reader, Writer } from "../wire/bytes.ts"
 import * as Frame from "../wire/frame.ts"
-import type * as Handshake from "../wire/handshake.ts"
+import * as Handshake from "../wire/handshake.ts"
 import * as Message from "../wire/message.ts"
 import * as Value from "../wire/value.ts"
 import { Calls } from "./calls.ts"
@@ -154,7 +154,6 @@ export class Engine {
 
   /** Listens and lets the core join. */
   async open(): Promise<void> {
-    this.#early = []
     this.#address = await this.links.listen()
     const { core } = this.#options
     const heard = (): ReadonlyArray<string> => this.#heard()
@@ -165,12 +164,8 @@ export class Engine {
       heard,
     )
     this.#driver.start()
-    const early = this.#early
-    this.#early = undefined
-    for (const link of early) if (link.open) this.#linkUp(link)
+    this.links.open()
   }
-
-  #early: Array<Link> | undefined
 
   async close(): Promise<void> {
     if (this.#closed) return
@@ -322,28 +317,24 @@ export class Engine {
   #identity(): Handshake.Identity {
     const { cluster, name, instance, epoch } = this.#options
     const now = this.#driver === undefined ? epoch : this.#driver.state.registry.self.epoch
-    return { cluster, name, epoch: now, instance, address: this.#address }
+    const minor = Handshake.PROTOCOL_MINOR
+    return { cluster, name, epoch: now, instance, address: this.#address, minor }
   }
 
-  #refuse(peer: Handshake.Peer): Handshake.Rejection | undefined {
-    if (this.#closed || this.#driver === undefined) return this.#closed ? "leaving" : undefined
-    const table = this.core.registry.tables.get(peer.name)
-    if (table !== undefined && table.epoch > peer.epoch) return "superseded"
-    return undefined
+  #refuse(peer: Handshake.Peer): Handshake.Verdict | undefined {
+    if (this.#closed) return { _tag: "Reject", reason: "leaving" }
+    const epoch = this.#driver?.state.registry.tables.get(peer.name)?.epoch ?? 0
+    return epoch > peer.epoch ? { _tag: "Reject", reason: "superseded", epoch } : undefined
   }
 
   #linkUp(link: Link): void {
-    if (this.#early !== undefined) {
-      this.#early.push(link)
-      return
-    }
     const { name: peer, epoch, address } = link.peer
     this.driver.input({ _tag: "LinkUp", now: this.platform.now(), peer, epoch, address })
     this.router.retry()
   }
 
   #linkDown(link: Link, reason: CloseReason): void {
-    if (this.#closed || this.#early !== undefined) return
+    if (this.#closed) return
     const { name: peer, epoch } = link.peer
     this.router.linkDown(peer, this.#leaving.has(peer))
     this.starts.linkDown(peer)

@@ -20,7 +20,7 @@ export interface LinksOptions {
   readonly connectionsMax: number
   readonly dialMillis: number
   /** Reasons of the membership against a peer, at its handshake. */
-  readonly refuse: (peer: Handshake.Peer) => Handshake.Rejection | undefined
+  readonly refuse: (peer: Handshake.Peer) => Handshake.Verdict | undefined
   readonly up: (link: Link) => void
   readonly down: (link: Link, reason: CloseReason) => void
   readonly dialFailed: (address: string, reason: DialFailure) => void
@@ -39,6 +39,8 @@ export class Links {
   readonly #dialling = new Map<string, string | undefined>()
   readonly #abort = new AbortController()
   #handshakes = 0
+  /** Connections that came before the node could make something of them. */
+  #early: Array<Connection> | undefined = []
   #listener: Listener | undefined
   #closed = false
 
@@ -46,14 +48,23 @@ export class Links {
     this.#options = options
   }
 
-  /** Starts accepting connections; the address that others can dial. */
+  /** Starts listening; the address that others can dial. Connections wait for {@link open}. */
   async listen(): Promise<string> {
-    const listener = await this.#options.transport.listen(
-      (connection) => void this.#accept(connection),
-    )
+    const listener = await this.#options.transport.listen((connection) => {
+      if (this.#early === undefined) void this.#accept(connection)
+      else if (this.#early.length < this.#options.connectionsMax) this.#early.push(connection)
+      else connection.destroy()
+    })
     this.#listener = listener
     if (this.#closed) await listener.close()
     return listener.address
+  }
+
+  /** Starts accepting connections. */
+  open(): void {
+    const early = this.#early ?? []
+    this.#early = undefined
+    for (const connection of early) void this.#accept(connection)
   }
 
   get(name: string): Link | undefined {
@@ -152,8 +163,8 @@ export class Links {
       const { epoch, instance } = self
       return { _tag: "Reject", reason: "name-conflict", epoch, instance }
     }
-    const reason = this.#options.refuse(peer)
-    if (reason !== undefined) return { _tag: "Reject", reason }
+    const refused = this.#options.refuse(peer)
+    if (refused !== undefined) return refused
     if (initiator === "them" && this.#duplicate(peer, self.name)) {
       return { _tag: "Reject", reason: "duplicate" }
     }
@@ -233,6 +244,7 @@ export class Links {
     if (this.#closed) return
     this.#closed = true
     this.#abort.abort()
+    for (const connection of this.#early ?? []) connection.destroy()
     for (const link of [...this.#byName.values()]) link.close()
     this.#byName.clear()
     await this.#listener?.close()

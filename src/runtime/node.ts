@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Context, Effect, Exit, Scope } from "effect"
+import { type Context, Effect, Exit, Scope } from "effect"
 import * as Membership from "../core/membership.ts"
 import * as Registry from "../core/registry.ts"
 import * as Ring from "../core/ring.ts"
@@ -14,12 +14,11 @@ import {
   ConnectFailed,
   InvalidOption,
   NameConflict,
-  NodeStopped,
   NoProcess,
   Unreachable,
 } from "./errors.ts"
 import type { NodeEvent } from "./events.ts"
-import { Platform, type Platform as Host, uint32 } from "./platform.ts"
+import { type Platform as Host, Platform, uint32 } from "./platform.ts"
 import type { AnyDefinition, Init, Services } from "./process.ts"
 import * as Ref from "./ref.ts"
 import type { StartOptions } from "./starts.ts"
@@ -88,13 +87,16 @@ export interface RegisterOptions {
   readonly timeout?: number
 }
 
-type InitArgs<P> = unknown extends Init<P>
-  ? [init?: undefined, options?: StartOptions]
-  : undefined extends Init<P>
-    ? [init?: Init<P>, options?: StartOptions]
-    : [init: Init<P>, options?: StartOptions]
+type InitArgs<P> =
+  unknown extends Init<P>
+    ? [init?: undefined, options?: StartOptions]
+    : undefined extends Init<P>
+      ? [init?: Init<P>, options?: StartOptions]
+      : [init: Init<P>, options?: StartOptions]
 
-type Handlers<P> = P extends { readonly types?: { readonly calls: infer A; readonly casts: infer B } }
+type Handlers<P> = P extends {
+  readonly types?: { readonly calls: infer A; readonly casts: infer B }
+}
   ? A[keyof A] | B[keyof B]
   : never
 type Returned<F> = F extends (...args: never) => infer R ? R : never
@@ -102,7 +104,11 @@ type Returned<F> = F extends (...args: never) => infer R ? R : never
 /** A definition all of whose handlers run without services; else what they need is the type error. */
 export type Runnable<P> = [Services<Returned<Handlers<P>>>] extends [never]
   ? unknown
-  : { "its handlers need Effect services, which startNode doesn't provide": Services<Returned<Handlers<P>>> }
+  : {
+      "its handlers need Effect services, which startNode doesn't provide": Services<
+        Returned<Handlers<P>>
+      >
+    }
 
 /** A running node. */
 export interface Node extends AsyncDisposable {
@@ -178,8 +184,14 @@ const start = Effect.fnUntraced(function* (options: NodeOptions) {
     try: () => make(options, host, context),
     catch: (error) => error,
   })
-  yield* Scope.addFinalizer(scope, Effect.promise(() => engine.close()))
-  const ready = Effect.tryPromise({ try: () => open(engine, options.signal), catch: (error) => error })
+  yield* Scope.addFinalizer(
+    scope,
+    Effect.promise(() => engine.close()),
+  )
+  const ready = Effect.tryPromise({
+    try: () => open(engine, options.signal),
+    catch: (error) => error,
+  })
   yield* Effect.onError(ready, () => Scope.close(scope, Exit.void))
   const node: Node = new Face(engine, scope)
   options.signal?.addEventListener("abort", () => void node.stop(), { once: true })
@@ -202,18 +214,28 @@ function open(engine: Engine, signal: AbortSignal | undefined): Promise<void> {
 function make(options: NodeOptions, platform: Host, context: Context.Context<never>): Engine {
   const name = options.name ?? `node-${uint32(platform).toString(36)}`
   const { transport, weight = 1, processes = [] } = options
-  if (!NAME.test(name)) throw new InvalidOption("name", `must match ${NAME}, got ${JSON.stringify(name)}`)
+  if (!NAME.test(name))
+    throw new InvalidOption("name", `must match ${NAME}, got ${JSON.stringify(name)}`)
   if (typeof transport?.dial !== "function") {
     throw new InvalidOption("transport", "is missing: for example tcp({ port: 7001 })")
   }
   if (!transport.trusted && !options.cookie) {
-    throw new InvalidOption("cookie", `is missing: ${transport.kind} needs the cluster's secret, the same on all nodes`)
+    throw new InvalidOption(
+      "cookie",
+      `is missing: ${transport.kind} needs the cluster's secret, the same on all nodes`,
+    )
   }
   if (!Number.isInteger(weight) || weight < 1 || weight > Ring.WEIGHT_MAX) {
-    throw new InvalidOption("weight", `must be an integer from 1 to ${Ring.WEIGHT_MAX}, got ${weight}`)
+    throw new InvalidOption(
+      "weight",
+      `must be an integer from 1 to ${Ring.WEIGHT_MAX}, got ${weight}`,
+    )
   }
-  const twice = processes.find((one, i) => processes.findIndex((other) => other.name === one.name) !== i)
-  if (twice !== undefined) throw new InvalidOption("processes", `lists two definitions named ${twice.name}`)
+  const twice = processes.find(
+    (one, i) => processes.findIndex((other) => other.name === one.name) !== i,
+  )
+  if (twice !== undefined)
+    throw new InvalidOption("processes", `lists two definitions named ${twice.name}`)
   const limits = { ...LIMITS, ...options.limits }
   for (const [limit, max] of Object.entries(limits)) {
     if (!(max >= 1)) throw new InvalidOption(`limits.${limit}`, `must be at least 1, got ${max}`)
@@ -443,7 +465,8 @@ function checkKey(key: unknown): void {
 
 function nameOf(ref: Ref.Ref<AnyDefinition>): string {
   const target = Ref.targetOf(ref)
-  if (target === undefined) throw new TypeError("expected a reference, as node.start and node.ref give it")
+  if (target === undefined)
+    throw new TypeError("expected a reference, as node.start and node.ref give it")
   return target.name
 }
 
@@ -452,4 +475,3 @@ function statusOf({ status, phase }: Membership.Member): Member["status"] {
   if (status === "left" || status === "suspect") return status
   return phase
 }
-

@@ -68,9 +68,9 @@ export interface Spec<S, I, Calls, Casts> {
   readonly casts?: Casts
   readonly handoff?: Handoff<NoInfer<S>>
   /** Runs once the process has its state, at a start, a restart and an arrival. */
-  readonly started?: (self: Self<NoInfer<S>>) => void
+  started?(self: Self<NoInfer<S>>): void
   /** Runs before the process goes: stopped, crashed beyond its limit, or moved away. */
-  readonly stopping?: (self: Self<NoInfer<S>>, reason: string) => void
+  stopping?(self: Self<NoInfer<S>>, reason: string): void
   /** Default `transient`: restarted after a crash, gone after `self.stop`. */
   readonly restart?: Type
   /** Default: five restarts in ten seconds. */
@@ -91,7 +91,7 @@ export interface Definition<N extends string, S, I, Calls, Casts> {
   /** Types only. */
   readonly types?: {
     readonly state: S
-    readonly init: I
+    readonly init: (init: I) => void
     readonly calls: Calls
     readonly casts: Casts
   }
@@ -101,7 +101,9 @@ export interface Definition<N extends string, S, I, Calls, Casts> {
 export type AnyDefinition = Definition<string, unknown, never, object, object>
 
 /** What `node.start` takes as the first argument of `state`. */
-export type Init<P> = P extends { readonly types?: { readonly init: infer I } } ? I : never
+export type Init<P> = P extends { readonly types?: { readonly init: (init: infer I) => void } }
+  ? I
+  : never
 
 /** A handler under its name. */
 export interface Method {

@@ -62,12 +62,12 @@ describe("hash32", () => {
     ]
     const count = 196608
     for (const [family, name] of families.entries()) {
-      const slots = new Uint32Array(65536)
+      const slots = new Uint32Array(131072)
       const seen = new Set<number>()
       for (let i = 0; i < count; i++) {
         const hash = hash32(name(i))
         seen.add(hash)
-        slots[hash >>> 16]! += 1
+        slots[hash >>> 15]! += 1
       }
       const mean = count / slots.length
       const chi = slots.reduce((sum, load) => sum + (load - mean) ** 2 / mean, 0)

@@ -254,7 +254,8 @@ export function conformance(name: string, make: () => Promise<Subject>): void {
       const transport = subject.transport()
       const sides = await Promise.all(
         Array.from({ length: 100 }, async (_, i) => {
-          const side = new Side(await transport.dial(listening.listener.address, never))
+          const { signal } = new AbortController()
+          const side = new Side(await transport.dial(listening.listener.address, signal))
           side.attach()
           side.connection.write(numbered(i))
           return side

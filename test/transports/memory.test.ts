@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
-import { memory, memoryHub } from "../../transports/memory.ts"
 import { AddressUnavailable } from "../../src/transport.ts"
+import { memory, memoryHub } from "../../transports/memory.ts"
 import { conformance, connect, never, rejection } from "./conformance.ts"
 
 conformance("memory", async () => {

@@ -1,0 +1,200 @@
+/**
+ * Planned moves as the old owner sees them: which slots go, offer, freeze, commit, and the way back
+ * before and after the commit. A leaving node moves everything away and is done when nothing is left.
+ *
+ * @module
+ */
+import type { At, Outgoing, State } from "./placement.ts"
+import * as Placement from "./placement.ts"
+import * as Registry from "./registry.ts"
+import * as Ring from "./ring.ts"
+
+/** Slots that one node hands over at the same time. */
+export const MOVES_MAX: number = 128
+
+/** Queues my slots that belong elsewhere, and renews the successors of those that stay. */
+export function rebalance(at: At): void {
+  const { state } = at
+  const leaving = state.leaveBy !== Number.POSITIVE_INFINITY
+  const queued = new Set(state.queue)
+  const names = slots(at.registry)
+  for (const grant of Registry.ownGrants(at.registry)) {
+    const { slot } = grant
+    const owner = Ring.ownerOfSlot(state.ring, slot)
+    if (state.outgoing.has(slot) || queued.has(slot) || owner === undefined) continue
+    if (owner === state.name || (state.passive && !leaving)) {
+      if (grant.takeover.some((id) => !Ring.has(state.ring, id)) || grant.takeover.length === 0) {
+        if (Placement.successors(state, slot).length > 0)
+          Placement.write(at, slot, grant.generation)
+      }
+    } else if (!names.has(slot) && !state.starting.has(slot)) {
+      Placement.registry(at, { _tag: "Release", slot })
+    } else state.queue.push(slot)
+  }
+  if (state.queue.length > 0) state.names = names
+}
+
+function slots(state: Registry.State): Map<number, Set<string>> {
+  const bySlot = new Map<number, Set<string>>()
+  for (const name of Registry.ownNames(state)) put(bySlot, name)
+  return bySlot
+}
+
+/** A name of mine has come while names are kept by slot. */
+export function place(state: State, name: string): void {
+  if (state.names !== undefined) put(state.names, name)
+}
+
+function put(bySlot: Map<number, Set<string>>, name: string): void {
+  if (name.startsWith("/")) return
+  const slot = Ring.slot(name)
+  const others = bySlot.get(slot)
+  if (others === undefined) bySlot.set(slot, new Set([name]))
+  else others.add(name)
+}
+
+/** Offers as many queued slots as may be under way at once. */
+export function pump(at: At): void {
+  const { state, now } = at
+  if (state.queue.length === 0) {
+    if (state.outgoing.size === 0) state.names = undefined
+    return
+  }
+  const later: Array<number> = []
+  let next = 0
+  while (next < state.queue.length && state.outgoing.size < MOVES_MAX) {
+    const slot = state.queue[next++] as number
+    const grant = Registry.grant(at.registry, slot)
+    const to = Ring.ownerOfSlot(state.ring, slot)
+    if (grant?.table.owner !== state.name || to === undefined || to === state.name) continue
+    if (state.starting.has(slot)) {
+      later.push(slot)
+      continue
+    }
+    const generation = grant.generation + 1
+    state.outgoing.set(slot, {
+      to,
+      generation,
+      stage: "offered",
+      names: [],
+      at: now + state.timing.moveMaxMillis,
+    })
+    Placement.send(at, to, { _tag: "Offer", slot, generation })
+  }
+  if (next > 0) state.queue = [...later, ...state.queue.slice(next)]
+}
+
+/** An answer to a move of mine. */
+export function answered(
+  at: At,
+  slot: number,
+  move: Outgoing,
+  answer: "Accept" | "Refuse" | "Installed" | "Done",
+): void {
+  const { state, outputs } = at
+  if (answer === "Accept" && move.stage === "offered") {
+    state.outgoing.set(slot, { ...move, stage: "frozen" })
+    const names = [...(state.names?.get(slot) ?? [])].sort()
+    const leaving = state.leaveBy !== Number.POSITIVE_INFINITY
+    outputs.push({ _tag: "Freeze", slot, generation: move.generation, to: move.to, names, leaving })
+  } else if (answer === "Installed" && move.stage === "sent") commit(at, slot, move)
+  else if (answer === "Refuse") {
+    if (move.stage === "committed") revive(at, slot, move)
+    else abort(at, slot)
+  } else if (answer === "Done" && move.stage === "committed") finish(at, slot)
+}
+
+/** The states were captured and sent on. */
+export function captured(at: At, slot: number, names: ReadonlyArray<string>): void {
+  const move = at.state.outgoing.get(slot)
+  if (move?.stage === "frozen") at.state.outgoing.set(slot, { ...move, stage: "sent", names })
+}
+
+function commit(at: At, slot: number, move: Outgoing): void {
+  const { state, outputs } = at
+  const committed: Outgoing = { ...move, stage: "committed", at: at.now + state.timing.retryMillis }
+  state.outgoing.set(slot, committed)
+  const { generation } = move
+  // In this order on one link: the new owner serves, gets what was queued here, then opens.
+  for (const name of move.names) Placement.registry(at, { _tag: "Delete", name })
+  Placement.registry(at, { _tag: "Release", slot })
+  Placement.send(at, move.to, { _tag: "Commit", slot, generation })
+  outputs.push({ _tag: "Depart", slot, to: move.to, names: move.names })
+  Placement.send(at, move.to, { _tag: "Drained", slot, generation })
+}
+
+/** Says the commit again: the new owner may not have heard it. */
+export function recommit(at: At, slot: number, move: Outgoing): void {
+  if (move.stage !== "committed") return
+  at.state.outgoing.set(slot, { ...move, at: at.now + at.state.timing.retryMillis })
+  Placement.send(at, move.to, { _tag: "Commit", slot, generation: move.generation })
+  Placement.send(at, move.to, { _tag: "Drained", slot, generation: move.generation })
+}
+
+/** A move of mine has taken too long. */
+export function overdue(at: At, slot: number, move: Outgoing): void {
+  if (move.stage === "committed") recommit(at, slot, move)
+  else abort(at, slot)
+}
+
+/** Gives up a move that isn't committed: serve on, and try again later. */
+export function abort(at: At, slot: number): void {
+  const { state, now } = at
+  const move = state.outgoing.get(slot)
+  if (move === undefined || move.stage === "committed") return
+  state.outgoing.delete(slot)
+  if (move.stage !== "offered") at.outputs.push({ _tag: "Thaw", slot })
+  Placement.send(at, move.to, { _tag: "Cancel", slot, generation: move.generation })
+  state.retryAt = Math.min(state.retryAt, now + state.timing.retryMillis)
+  Placement.reconsider(at, slot)
+}
+
+/** The new owner doesn't serve and never will: I do, above the generation it might have used. */
+export function revive(at: At, slot: number, move: Outgoing): void {
+  const { state } = at
+  state.outgoing.delete(slot)
+  Placement.write(at, slot, move.generation + 1)
+  at.outputs.push({ _tag: "Revive", slot, generation: move.generation + 1 })
+  state.retryAt = Math.min(state.retryAt, at.now + state.timing.retryMillis)
+  Placement.reconsider(at, slot)
+}
+
+/** The new owner serves: what was kept for a revival can go. */
+export function finish(at: At, slot: number): void {
+  at.state.outgoing.delete(slot)
+  at.outputs.push({ _tag: "Forget", slot })
+  Placement.reconsider(at, slot)
+}
+
+/** My grant lost against a better one: whoever has it serves, and the move is off. */
+export function forfeited(at: At, slot: number): void {
+  const move = at.state.outgoing.get(slot)
+  if (move === undefined || move.stage === "committed") return
+  at.state.outgoing.delete(slot)
+  if (move.stage !== "offered") at.outputs.push({ _tag: "Thaw", slot })
+  Placement.send(at, move.to, { _tag: "Cancel", slot, generation: move.generation })
+  Placement.reconsider(at, slot)
+}
+
+/** Whether a leaving node has nothing left to hand over. */
+export function drain(at: At): void {
+  const { state, now } = at
+  if (state.drained || state.leaveBy === Number.POSITIVE_INFINITY) return
+  // The ring without me must be in force, and then nothing of mine be left, or nobody to take it.
+  if (state.next !== undefined || Ring.has(state.ring, state.name)) return expired(at)
+  const alone = Ring.size(state.ring) === 0
+  const busy =
+    state.outgoing.size > 0 || state.queue.length > 0 || state.starting.size > 0 || !state.settled
+  const left = Registry.ownGrants(at.registry).length
+  if (alone || (!busy && left === 0)) finishLeave(at, left)
+  else if (now >= state.leaveBy) finishLeave(at, left)
+}
+
+function expired(at: At): void {
+  if (at.now >= at.state.leaveBy) finishLeave(at, Registry.ownGrants(at.registry).length)
+}
+
+function finishLeave(at: At, left: number): void {
+  at.state.drained = true
+  at.outputs.push({ _tag: "Drained", left })
+}

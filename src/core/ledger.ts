@@ -1,0 +1,270 @@
+/**
+ * All tables of a node together: how operations change them, and the index and grants derived from
+ * them. Owners come and go by hiding and showing their tables.
+ *
+ * @module
+ */
+import type { Policy } from "./rivals.ts"
+import * as Rivals from "./rivals.ts"
+import type { Contents, Entry, Grant, Op } from "./table.ts"
+import * as Table from "./table.ts"
+
+/** Messages between the registries of two nodes. */
+export type Message =
+  | {
+      readonly _tag: "Ops"
+      readonly owner: string
+      readonly epoch: number
+      /** Sequence number of the first operation. */
+      readonly from: number
+      readonly ops: ReadonlyArray<Op>
+    }
+  | { readonly _tag: "Ask"; readonly owner: string; readonly epoch: number; readonly from: number }
+  | {
+      readonly _tag: "Snapshot"
+      readonly owner: string
+      readonly epoch: number
+      readonly seq: number
+      readonly part: number
+      readonly parts: number
+      readonly ops: ReadonlyArray<Op>
+    }
+  | {
+      readonly _tag: "Tables"
+      readonly tables: ReadonlyArray<{ owner: string; epoch: number; seq: number }>
+      /** Whether the sender wants the receiver's own list in return. */
+      readonly answer: boolean
+    }
+
+/** What a registry asks of the world, or tells it. */
+export type Output =
+  | { readonly _tag: "Send"; readonly to: string; readonly message: Message }
+  | { readonly _tag: "Broadcast"; readonly message: Message }
+  /** The winning claim of a name changed. */
+  | {
+      readonly _tag: "Changed"
+      readonly name: string
+      readonly before: Entry | undefined
+      readonly after: Entry | undefined
+    }
+  /** My own claim lost against a better one and has been retracted. */
+  | { readonly _tag: "Lost"; readonly entry: Entry; readonly winner: Entry }
+  /** My own grant lost against a better one and has been released. */
+  | { readonly _tag: "GrantLost"; readonly slot: number; readonly winner: Grant }
+
+/** The registry of one node. */
+export interface State {
+  readonly name: string
+  readonly policy: Policy
+  self: Table.Table
+  readonly tables: Map<string, Table.Table>
+  /** Tables of earlier epochs: never visible again, kept until what they held is taken over. */
+  departed: Array<Table.Table>
+  /** What the hidden and departed tables hold, for a quick look. */
+  hiding: Array<Contents>
+  readonly index: Map<string, Entry>
+  readonly grants: Map<number, Grant>
+  /** The latest hybrid time seen or issued. */
+  time: number
+  /** Sequence of my last operation that was broadcast. */
+  sent: number
+  readonly mismatches: Map<string, number>
+}
+
+/** How far a peer's hybrid time may run ahead of ours before it is no longer followed: one day. */
+const AHEAD_MAX = 86_400_000 * 1024
+
+/** Appends an operation of my own. */
+export function write(state: State, op: Op, outputs: Array<Output>): void {
+  Table.append(state.self, op)
+  applyOp(state, state.self, op, outputs)
+  retract(state, op, outputs)
+}
+
+/** Whether I claim this name. */
+export function owns(state: State, name: string): boolean {
+  return Rivals.find(state.index.get(name), state.self) !== undefined
+}
+
+/** Whether I have a grant of this slot. */
+export function ownGrant(state: State, slot: number): boolean {
+  return Rivals.find(state.grants.get(slot), state.self) !== undefined
+}
+
+/** What an operation of this table means to the index and the grants. */
+export function applyOp(state: State, table: Table.Table, op: Op, outputs: Array<Output>): void {
+  switch (op._tag) {
+    case "Put": {
+      const { name, generation, pid, time, meta } = op
+      if (time > state.time && time < state.time + AHEAD_MAX) state.time = time
+      insertEntry(
+        state,
+        { name, table, generation, pid, time, meta, used: false, next: undefined },
+        outputs,
+      )
+      break
+    }
+    case "Delete":
+      removeEntry(state, table, op.name, outputs)
+      break
+    case "Grant": {
+      const { slot, generation, takeover } = op
+      insertGrant(state, { slot, table, generation, takeover, next: undefined })
+      break
+    }
+    case "Release":
+      removeGrant(state, table, op.slot)
+      break
+  }
+}
+
+/** Puts a claim in its place among the rivals; replaces the same owner's earlier one. */
+function insertEntry(state: State, entry: Entry, outputs: Array<Output>): void {
+  const before = state.index.get(entry.name)
+  for (const contents of state.hiding) contents.served.add(entry.name)
+  if (before === undefined) {
+    entry.table.names++
+    state.index.set(entry.name, entry)
+    outputs.push({ _tag: "Changed", name: entry.name, before, after: entry })
+    return
+  }
+  if (Rivals.find(before, entry.table) === undefined) entry.table.names++
+  const rest = Rivals.unlink(before, entry.table)
+  const head = Rivals.link(rest, entry, (a, b) => Rivals.beats(state.policy, a, b))
+  state.index.set(entry.name, head)
+  if (head !== before) outputs.push({ _tag: "Changed", name: entry.name, before, after: head })
+}
+
+/** Takes this table's claim of a name away. */
+export function removeEntry(
+  state: State,
+  table: Table.Table,
+  name: string,
+  outputs: Array<Output>,
+): void {
+  const before = state.index.get(name)
+  if (before === undefined || Rivals.find(before, table) === undefined) return
+  table.names--
+  const head = Rivals.unlink(before, table)
+  if (head === undefined) state.index.delete(name)
+  else state.index.set(name, head)
+  if (head !== before) outputs.push({ _tag: "Changed", name, before, after: head })
+}
+
+function insertGrant(state: State, grant: Grant): void {
+  const before = state.grants.get(grant.slot)
+  for (const contents of state.hiding) contents.taken.add(grant.slot)
+  const head = before === undefined ? undefined : Rivals.unlink(before, grant.table)
+  state.grants.set(grant.slot, Rivals.link(head, grant, Rivals.beatsGrant))
+}
+
+/** Takes this table's grant of a slot away. */
+export function removeGrant(state: State, table: Table.Table, slot: number): void {
+  const before = state.grants.get(slot)
+  if (before === undefined) return
+  const head = Rivals.unlink(before, table)
+  if (head === undefined) state.grants.delete(slot)
+  else state.grants.set(slot, head)
+}
+
+/** Takes back my own claim that `op` brought a better rival for, or that lost from the start. */
+export function retract(state: State, op: Op, outputs: Array<Output>): void {
+  if (op._tag === "Put") retractName(state, op.name, outputs)
+  else if (op._tag === "Grant") retractGrant(state, op.slot, outputs)
+}
+
+function retractName(state: State, name: string, outputs: Array<Output>): void {
+  const winner = state.index.get(name)
+  if (winner === undefined || winner.table === state.self) return
+  const entry = Rivals.find(winner, state.self)
+  if (entry === undefined) return
+  outputs.push({ _tag: "Lost", entry, winner })
+  write(state, { _tag: "Delete", name }, outputs)
+}
+
+function retractGrant(state: State, slot: number, outputs: Array<Output>): void {
+  const winner = state.grants.get(slot)
+  if (winner === undefined || winner.table === state.self || !ownGrant(state, slot)) return
+  outputs.push({ _tag: "GrantLost", slot, winner })
+  write(state, { _tag: "Release", slot }, outputs)
+}
+
+/** Takes an owner's claims out of the index and keeps them aside. */
+export function hide(state: State, now: number, table: Table.Table, outputs: Array<Output>): void {
+  const contents: Contents = {
+    entries: new Map(),
+    grants: new Map(),
+    served: new Set(),
+    taken: new Set(),
+  }
+  const names = table.names
+  for (const name of namesOf(state, table)) {
+    contents.entries.set(name, claimOf(state, table, name) as Entry)
+    removeEntry(state, table, name, outputs)
+  }
+  for (const slot of slotsOf(state, table)) {
+    contents.grants.set(slot, Rivals.find(state.grants.get(slot), table) as Grant)
+    removeGrant(state, table, slot)
+    if (state.grants.has(slot)) contents.taken.add(slot)
+  }
+  for (const name of contents.entries.keys()) if (state.index.has(name)) contents.served.add(name)
+  state.hiding.push(contents)
+  table.hidden = contents
+  table.hiddenAt = now
+  table.names = names
+  table.staging = undefined
+}
+
+/** The owner is back with the same epoch: its claims return without a byte being transferred. */
+export function show(state: State, table: Table.Table, outputs: Array<Output>): void {
+  const contents = table.hidden as Contents
+  state.hiding = state.hiding.filter((other) => other !== contents)
+  table.hidden = undefined
+  table.names = 0
+  for (const entry of contents.entries.values()) {
+    insertEntry(state, { ...entry, used: false, next: undefined }, outputs)
+    retractName(state, entry.name, outputs)
+  }
+  for (const grant of contents.grants.values()) {
+    insertGrant(state, { ...grant, next: undefined })
+    retractGrant(state, grant.slot, outputs)
+  }
+}
+
+// --- contents of one table -----------------------------------------------------------------------
+
+/** This table's claim of a name, winning or not. */
+export function claimOf(state: State, table: Table.Table, name: string): Entry | undefined {
+  return Rivals.find(state.index.get(name), table)
+}
+
+/** The names that this table claims, winning or not. */
+export function namesOf(state: State, table: Table.Table): Array<string> {
+  const names: Array<string> = []
+  if (table.names === 0) return names
+  for (const name of state.index.keys())
+    if (claimOf(state, table, name) !== undefined) names.push(name)
+  return names
+}
+
+/** The slots that this table has a grant of. */
+export function slotsOf(state: State, table: Table.Table): Array<number> {
+  const slots: Array<number> = []
+  for (const [slot, head] of state.grants)
+    if (Rivals.find(head, table) !== undefined) slots.push(slot)
+  return slots
+}
+
+/** Everything a table holds, as the operations that would bring it about. */
+export function contentsAsOps(state: State, table: Table.Table): Array<Op> {
+  const ops: Array<Op> = []
+  for (const name of namesOf(state, table)) {
+    const { generation, pid, time, meta } = claimOf(state, table, name) as Entry
+    ops.push({ _tag: "Put", name, generation, pid, time, meta })
+  }
+  for (const slot of slotsOf(state, table)) {
+    const { generation, takeover } = Rivals.find(state.grants.get(slot), table) as Grant
+    ops.push({ _tag: "Grant", slot, generation, takeover })
+  }
+  return ops
+}

@@ -1,0 +1,226 @@
+/**
+ * Who may start names in a slot: the state of a supervisor, what it says and is asked, and its answer
+ * to a start. The right is a grant in the registry table of its holder; a first one is written only when
+ * the ring is settled.
+ *
+ * @module
+ */
+import * as Registry from "./registry.ts"
+import * as Ring from "./ring.ts"
+
+/** When the machine acts, in milliseconds. */
+export interface Timing {
+  /** A loss of members changes the ring after this long, a gain after `upMillis`: one change a burst. */
+  readonly downMillis: number
+  readonly upMillis: number
+  /** When some member doesn't confirm the ring, go on without its word after this long. */
+  readonly settleMaxMillis: number
+  /** An uncommitted move is given up after this long, and tried again `retryMillis` later. */
+  readonly moveMaxMillis: number
+  readonly retryMillis: number
+  /** A state that was installed and never committed is dropped after this long. */
+  readonly standbyMaxMillis: number
+  /** A leaving node gives up on what it couldn't hand over after this long. */
+  readonly leaveMaxMillis: number
+}
+
+/** Nodes recorded as successors of a slot's holder. */
+export const TAKEOVER_MAX: number = 2
+
+/** Messages between the supervisors of two nodes. */
+export type Message =
+  | { readonly _tag: "Settle"; readonly signature: number }
+  | { readonly _tag: "Offer"; readonly slot: number; readonly generation: number }
+  | { readonly _tag: "Accept"; readonly slot: number; readonly generation: number }
+  | { readonly _tag: "Refuse"; readonly slot: number; readonly generation: number }
+  | { readonly _tag: "Cancel"; readonly slot: number; readonly generation: number }
+  | { readonly _tag: "Installed"; readonly slot: number; readonly generation: number }
+  | { readonly _tag: "Commit"; readonly slot: number; readonly generation: number }
+  | { readonly _tag: "Drained"; readonly slot: number; readonly generation: number }
+  | { readonly _tag: "Done"; readonly slot: number; readonly generation: number }
+
+/** A name to start again from its recorded registration. */
+export interface Orphan {
+  readonly name: string
+  readonly generation: number
+  readonly meta: Uint8Array | undefined
+}
+
+/** What a supervisor asks of the world. Outputs are to be carried out in their order. */
+export type Output =
+  | { readonly _tag: "Send"; readonly to: string; readonly message: Message }
+  /** What a grant or a name that this machine wrote brought about in the registry. */
+  | { readonly _tag: "Registry"; readonly output: Registry.Output }
+  | {
+      readonly _tag: "Granted"
+      readonly id: number
+      readonly slot: number
+      readonly generation: number
+    }
+  | { readonly _tag: "Forward"; readonly id: number; readonly to: string }
+  | { readonly _tag: "Denied"; readonly id: number }
+  /** Finish the message in hand, queue the rest, capture the states, send them to `to`. */
+  | {
+      readonly _tag: "Freeze"
+      readonly slot: number
+      readonly generation: number
+      readonly to: string
+      readonly names: ReadonlyArray<string>
+      readonly leaving: boolean
+    }
+  /** The move is off: serve again. */
+  | { readonly _tag: "Thaw"; readonly slot: number }
+  /** From here on the other node serves: forward what is queued, keep the state until Forget. */
+  | {
+      readonly _tag: "Depart"
+      readonly slot: number
+      readonly to: string
+      readonly names: ReadonlyArray<string>
+    }
+  /** The new owner died before it said that it serves: serve again, with this generation. */
+  | { readonly _tag: "Revive"; readonly slot: number; readonly generation: number }
+  | { readonly _tag: "Forget"; readonly slot: number }
+  /** Serve what was installed; until Open, only what the old owner forwards. */
+  | {
+      readonly _tag: "Activate"
+      readonly slot: number
+      readonly generation: number
+      readonly from: string
+    }
+  | { readonly _tag: "Open"; readonly slot: number }
+  | { readonly _tag: "Discard"; readonly slot: number }
+  | { readonly _tag: "Takeover"; readonly from: string; readonly orphans: ReadonlyArray<Orphan> }
+  | { readonly _tag: "RingChanged"; readonly members: ReadonlyArray<string> }
+  | { readonly _tag: "Settled" }
+  /** A leaving node has handed everything over, or given up on it. */
+  | { readonly _tag: "Drained"; readonly left: number }
+
+/** A slot on its way out. */
+export interface Outgoing {
+  readonly to: string
+  readonly generation: number
+  readonly stage: "offered" | "frozen" | "sent" | "committed"
+  readonly names: ReadonlyArray<string>
+  /** When to give up, or after the commit, when to repeat it. */
+  readonly at: number
+}
+
+/** A slot on its way in. */
+export interface Incoming {
+  readonly from: string
+  readonly generation: number
+  readonly stage: "accepted" | "installed" | "active"
+  readonly at: number
+}
+
+/** The supervisor of one node. */
+export interface State {
+  readonly name: string
+  readonly timing: Timing
+  readonly passive: boolean
+  ring: Ring.Ring
+  /** The members of the next ring, and when it comes into force. */
+  next: { readonly members: ReadonlyArray<Ring.Weighted>; readonly at: number } | undefined
+  /** The ring that each node last said it computes with. */
+  readonly echoes: Map<string, number>
+  settled: boolean
+  changedAt: number
+  readonly outgoing: Map<number, Outgoing>
+  readonly incoming: Map<number, Incoming>
+  /** Slots still to be moved. */
+  queue: Array<number>
+  /** My placed names by slot, kept only while slots are on their way out. */
+  names: Map<number, Set<string>> | undefined
+  retryAt: number
+  /** Starts that wait for a decision, by slot. */
+  readonly waiting: Map<number, Array<number>>
+  /** Starts that were granted and aren't over, by slot. */
+  readonly starting: Map<number, number>
+  leaveBy: number
+  drained: boolean
+}
+
+/** A step under way: what it works on, and what it has brought about so far. */
+export interface At {
+  readonly state: State
+  readonly registry: Registry.State
+  readonly now: number
+  readonly outputs: Array<Output>
+}
+
+/** Says something to another supervisor. */
+export function send(at: At, to: string, message: Message): void {
+  at.outputs.push({ _tag: "Send", to, message })
+}
+
+/** Answers a start, or lets it wait until its slot is decided. */
+export function decide(at: At, id: number, slot: number): void {
+  const { state, outputs } = at
+  const wait = (): void => {
+    const ids = state.waiting.get(slot)
+    if (ids === undefined) state.waiting.set(slot, [id])
+    else ids.push(id)
+  }
+  if (!(slot >= 0 && slot < Ring.SLOTS)) {
+    outputs.push({ _tag: "Denied", id })
+    return
+  }
+  const incoming = state.incoming.get(slot)
+  if (state.outgoing.has(slot) || (incoming !== undefined && incoming.stage !== "active"))
+    return wait()
+  const grant = Registry.grant(at.registry, slot)
+  if (grant !== undefined) {
+    const { owner } = grant.table
+    if (owner !== state.name) outputs.push({ _tag: "Forward", id, to: owner })
+    else allow(at, id, slot, grant.generation)
+    return
+  }
+  const owner = Ring.ownerOfSlot(state.ring, slot)
+  if (owner === undefined) outputs.push({ _tag: "Denied", id })
+  else if (owner !== state.name) outputs.push({ _tag: "Forward", id, to: owner })
+  else if (!state.settled || state.next !== undefined) wait()
+  else {
+    write(at, slot, 1)
+    allow(at, id, slot, 1)
+  }
+}
+
+function allow(at: At, id: number, slot: number, generation: number): void {
+  at.state.starting.set(slot, (at.state.starting.get(slot) ?? 0) + 1)
+  at.outputs.push({ _tag: "Granted", id, slot, generation })
+}
+
+/** A granted start is over. */
+export function started(at: At, slot: number): void {
+  const left = (at.state.starting.get(slot) ?? 0) - 1
+  if (left > 0) at.state.starting.set(slot, left)
+  else at.state.starting.delete(slot)
+}
+
+/** Looks again at the starts that wait for this slot. */
+export function reconsider(at: At, slot: number): void {
+  const ids = at.state.waiting.get(slot)
+  if (ids === undefined) return
+  at.state.waiting.delete(slot)
+  for (const id of ids) decide(at, id, slot)
+}
+
+/** Writes my grant of a slot, with the next ranks as successors. */
+export function write(at: At, slot: number, generation: number): void {
+  const takeover = successors(at.state, slot)
+  registry(at, { _tag: "Grant", slot, generation, takeover })
+}
+
+/** Lets the registry do something, and passes on what follows from it. */
+export function registry(at: At, input: Registry.Input): void {
+  for (const output of Registry.step(at.registry, input).outputs) {
+    at.outputs.push({ _tag: "Registry", output })
+  }
+}
+
+/** Who may take a slot over from me: the next ranks of the ring. */
+export function successors(state: State, slot: number): ReadonlyArray<string> {
+  return Ring.ownersOfSlot(state.ring, slot, TAKEOVER_MAX + 1)
+    .filter((id) => id !== state.name)
+    .slice(0, TAKEOVER_MAX)
+}

@@ -1,0 +1,244 @@
+/**
+ * How tables get to other nodes: operations in order, ranges where there is a gap, snapshots where a
+ * range is gone, and a comparison of what everybody has when digests differ for long.
+ *
+ * @module
+ */
+import { hash32, mix32 } from "./hash.ts"
+import type { Message, Output, State } from "./ledger.ts"
+import * as Ledger from "./ledger.ts"
+import type { Entry, Op } from "./table.ts"
+import * as Table from "./table.ts"
+
+/** Operations per message: small enough to interleave with calls, large enough to amortise. */
+export const OPS_PER_MESSAGE_MAX: number = 1024
+/** Bytes of names and metadata per snapshot part, roughly. */
+export const SNAPSHOT_PART_BYTES_MAX: number = 256 * 1024
+/** Parts a snapshot may have; with the part size above a bound on what a peer can make us hold. */
+export const SNAPSHOT_PARTS_MAX: number = 65_536
+const ASK_AGAIN_MILLIS = 250
+const MISMATCH_MILLIS = 400
+
+/** Broadcasts what I have written since the last time. */
+export function flush(state: State, outputs: Array<Output>): void {
+  while (state.sent < state.self.seq) {
+    const from = state.sent + 1
+    const ops = Table.range(state.self, from)?.slice(0, OPS_PER_MESSAGE_MAX)
+    // More was written in one go than the log keeps: the replicas will see the gap and ask.
+    if (ops === undefined) {
+      state.sent = state.self.seq - Table.LOG_MAX
+      continue
+    }
+    state.sent += ops.length
+    const { owner, epoch } = state.self
+    outputs.push({ _tag: "Broadcast", message: { _tag: "Ops", owner, epoch, from, ops } })
+  }
+}
+
+/** Takes in what another registry says. */
+export function receive(
+  state: State,
+  now: number,
+  from: string,
+  message: Message,
+  outputs: Array<Output>,
+): void {
+  if (message._tag === "Tables") return receiveTables(state, now, from, message, outputs)
+  const table = state.tables.get(message.owner)
+  // Only members have tables, so what a stranger says of a stranger is never stored.
+  if (table === undefined || table.epoch !== message.epoch || table.hidden !== undefined) return
+  if (message._tag === "Ask") return serve(state, from, table, message.from, outputs)
+  if (table === state.self) return
+  if (message._tag === "Snapshot") return receiveSnapshot(state, now, from, table, message, outputs)
+  if (message.from > table.seq + 1) return ask(now, from, table, outputs)
+  for (let i = Math.max(0, table.seq + 1 - message.from); i < message.ops.length; i++) {
+    const op = message.ops[i] as Op
+    Table.append(table, op)
+    Ledger.applyOp(state, table, op, outputs)
+    Ledger.retract(state, op, outputs)
+  }
+}
+
+function ask(now: number, to: string, table: Table.Table, outputs: Array<Output>): void {
+  if (now - table.askedAt < ASK_AGAIN_MILLIS) return
+  table.askedAt = now
+  const { owner, epoch, seq } = table
+  outputs.push({ _tag: "Send", to, message: { _tag: "Ask", owner, epoch, from: seq + 1 } })
+}
+
+function serve(
+  state: State,
+  to: string,
+  table: Table.Table,
+  from: number,
+  outputs: Array<Output>,
+): void {
+  if (!Number.isSafeInteger(from) || from < 1 || from > table.seq) return
+  const { owner, epoch, seq } = table
+  const ops = Table.range(table, from)
+  if (ops !== undefined) {
+    for (let at = 0; at < ops.length; at += OPS_PER_MESSAGE_MAX) {
+      const slice = ops.slice(at, at + OPS_PER_MESSAGE_MAX)
+      const message: Message = { _tag: "Ops", owner, epoch, from: from + at, ops: slice }
+      outputs.push({ _tag: "Send", to, message })
+    }
+    return
+  }
+  const chunks = chunked(Ledger.contentsAsOps(state, table))
+  for (let part = 0; part < chunks.length; part++) {
+    const slice = chunks[part] as ReadonlyArray<Op>
+    const message: Message = {
+      _tag: "Snapshot",
+      owner,
+      epoch,
+      seq,
+      part,
+      parts: chunks.length,
+      ops: slice,
+    }
+    outputs.push({ _tag: "Send", to, message })
+  }
+}
+
+function chunked(ops: ReadonlyArray<Op>): Array<ReadonlyArray<Op>> {
+  const chunks: Array<ReadonlyArray<Op>> = []
+  let start = 0
+  let bytes = 0
+  for (let i = 0; i < ops.length; i++) {
+    const op = ops[i] as Op
+    const size = op._tag === "Put" ? 32 + 3 * op.name.length + (op.meta?.length ?? 0) : 64
+    if (i > start && bytes + size > SNAPSHOT_PART_BYTES_MAX) {
+      chunks.push(ops.slice(start, i))
+      start = i
+      bytes = 0
+    }
+    bytes += size
+  }
+  chunks.push(ops.slice(start))
+  return chunks
+}
+
+function receiveSnapshot(
+  state: State,
+  now: number,
+  from: string,
+  table: Table.Table,
+  message: Extract<Message, { _tag: "Snapshot" }>,
+  outputs: Array<Output>,
+): void {
+  const { seq, part, parts, ops } = message
+  if (
+    !(seq > table.seq) ||
+    !(parts >= 1 && parts <= SNAPSHOT_PARTS_MAX) ||
+    !(part >= 0 && part < parts)
+  )
+    return
+  if (
+    table.staging === undefined ||
+    table.staging.seq !== seq ||
+    table.staging.parts.length !== parts
+  ) {
+    table.staging = { seq, parts: new Array(parts).fill(undefined), missing: parts }
+  }
+  // Parts are still coming: don't ask again yet.
+  table.askedAt = now
+  const staging = table.staging
+  if (staging.parts[part] !== undefined) return
+  staging.parts[part] = ops
+  if (--staging.missing > 0) return
+  table.staging = undefined
+  replace(state, table, seq, staging.parts.flat() as Array<Op>, outputs)
+  table.askedAt = Number.NEGATIVE_INFINITY
+  ask(now, from, table, outputs)
+}
+
+/** Makes a table exactly what a snapshot says: what is absent from it is deleted. */
+function replace(
+  state: State,
+  table: Table.Table,
+  seq: number,
+  ops: ReadonlyArray<Op>,
+  outputs: Array<Output>,
+): void {
+  const names = new Set<string>()
+  const slots = new Set<number>()
+  for (const op of ops) {
+    if (op._tag === "Put") names.add(op.name)
+    else if (op._tag === "Grant") slots.add(op.slot)
+  }
+  for (const name of Ledger.namesOf(state, table))
+    if (!names.has(name)) Ledger.removeEntry(state, table, name, outputs)
+  for (const slot of Ledger.slotsOf(state, table))
+    if (!slots.has(slot)) Ledger.removeGrant(state, table, slot)
+  table.seq = seq
+  table.log = []
+  for (const op of ops) {
+    if (op._tag === "Put" && same(Ledger.claimOf(state, table, op.name), op)) continue
+    Ledger.applyOp(state, table, op, outputs)
+    Ledger.retract(state, op, outputs)
+  }
+}
+
+function same(entry: Entry | undefined, op: Extract<Op, { _tag: "Put" }>): boolean {
+  return (
+    entry !== undefined &&
+    entry.pid === op.pid &&
+    entry.generation === op.generation &&
+    entry.time === op.time
+  )
+}
+
+function receiveTables(
+  state: State,
+  now: number,
+  from: string,
+  message: Extract<Message, { _tag: "Tables" }>,
+  outputs: Array<Output>,
+): void {
+  for (const theirs of message.tables) {
+    const table = state.tables.get(theirs.owner)
+    if (table === undefined || table === state.self || table.hidden !== undefined) continue
+    if (table.epoch === theirs.epoch && theirs.seq > table.seq) ask(now, from, table, outputs)
+  }
+  if (message.answer) outputs.push({ _tag: "Send", to: from, message: tablesOf(state, false) })
+}
+
+/** What I have, for a peer to compare with what it has. */
+export function tablesOf(state: State, answer: boolean): Message {
+  const tables = [...state.tables.values()]
+    .filter((table) => table.hidden === undefined)
+    .map(({ owner, epoch, seq }) => ({ owner, epoch, seq }))
+    .sort((a, b) => (a.owner < b.owner ? -1 : 1))
+  return { _tag: "Tables", tables, answer }
+}
+
+/** A difference that lasts is looked into; one that is only operations in flight goes away. */
+export function compare(
+  state: State,
+  now: number,
+  peer: string,
+  theirs: number,
+  outputs: Array<Output>,
+): void {
+  if (theirs === digest(state)) {
+    state.mismatches.delete(peer)
+    return
+  }
+  const since = state.mismatches.get(peer)
+  if (since === undefined) state.mismatches.set(peer, now)
+  else if (now - since >= MISMATCH_MILLIS) {
+    state.mismatches.set(peer, now)
+    outputs.push({ _tag: "Send", to: peer, message: tablesOf(state, true) })
+  }
+}
+
+/** Order-independent hash of (owner, epoch, sequence) of all tables whose owners are up, uint32. */
+export function digest(state: State): number {
+  let sum = 0
+  for (const table of state.tables.values()) {
+    if (table.hidden !== undefined || table.seq === 0) continue
+    const id = mix32(hash32(table.owner), table.epoch >>> 0)
+    sum = (sum + mix32(id, table.seq >>> 0)) >>> 0
+  }
+  return sum
+}

@@ -1,0 +1,127 @@
+/**
+ * Clusters of nodes in one process, over memory, for the runtime's tests.
+ *
+ * @module
+ */
+import {
+  type AnyDefinition,
+  type Node,
+  type NodeEvent,
+  type NodeOptions,
+  startNode,
+} from "../../mod.ts"
+import { type MemoryHub, memory, memoryHub } from "../../transports/memory.ts"
+
+/** Nodes that know each other, to be stopped together. */
+export interface TestCluster extends AsyncDisposable {
+  readonly hub: MemoryHub
+  readonly nodes: ReadonlyArray<Node>
+  /** Starts one more node and waits until everybody agrees on the ring. */
+  join(name: string, options?: Partial<NodeOptions>): Promise<Node>
+}
+
+/** A running node of a name, alone on its own network unless `hub` and `connect` say otherwise. */
+export function lone(
+  processes: ReadonlyArray<AnyDefinition>,
+  options: Partial<NodeOptions> = {},
+): Promise<Node> {
+  return startNode({
+    name: "a",
+    transport: memory(memoryHub()),
+    processes,
+    timing: "local",
+    ...options,
+  })
+}
+
+/** A settled cluster of nodes named `names`. */
+export async function cluster(
+  names: ReadonlyArray<string>,
+  processes: ReadonlyArray<AnyDefinition>,
+  options: Partial<NodeOptions> = {},
+): Promise<TestCluster> {
+  const hub = memoryHub()
+  const nodes: Array<Node> = []
+  const join = async (name: string, more: Partial<NodeOptions> = {}): Promise<Node> => {
+    const node = await startNode({
+      name,
+      transport: memory(hub, { address: name }),
+      connect: nodes.map((other) => other.address),
+      processes,
+      timing: "local",
+      ...options,
+      ...more,
+    })
+    nodes.push(node)
+    await settled(nodes)
+    return node
+  }
+  for (const name of names) await join(name)
+  return {
+    hub,
+    nodes,
+    join,
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(nodes.map((node) => node.stop()))
+    },
+  }
+}
+
+/** Waits until every node of `nodes` sees all of them up and the ring is theirs. */
+export async function settled(nodes: ReadonlyArray<Node>): Promise<void> {
+  const names = nodes.map((node) => node.name).sort()
+  const hosts = nodes.flatMap((node) => node.members()).filter((one) => one.weight > 0)
+  const all = [...new Set(hosts.map((one) => one.name))]
+    .filter((name) => names.includes(name))
+    .sort()
+  for (const node of nodes) {
+    await until(node, () => {
+      const up = node
+        .members()
+        .filter((one) => one.status === "up")
+        .map((one) => one.name)
+      return names.every((name) => up.includes(name)) && all.every((name) => up.includes(name))
+    })
+  }
+}
+
+/** Waits until `met` holds, looking again after each event of the node. */
+export async function until(node: Node, met: () => boolean): Promise<void> {
+  const events = node.events()
+  try {
+    while (!met()) {
+      const { done } = await events.next()
+      if (done) throw new Error("the node stopped before it came to pass")
+    }
+  } finally {
+    await events.return?.()
+  }
+}
+
+/** Waits for an event of the node. Call it before what brings the event about. */
+export async function event<T extends NodeEvent["_tag"]>(
+  node: Node,
+  tag: T,
+  matches: (event: Extract<NodeEvent, { readonly _tag: T }>) => boolean = () => true,
+): Promise<Extract<NodeEvent, { readonly _tag: T }>> {
+  for await (const one of node.events()) {
+    const event = one as Extract<NodeEvent, { readonly _tag: T }>
+    if (one._tag === tag && matches(event)) return event
+  }
+  throw new Error(`the node stopped before ${tag}`)
+}
+
+/** A promise and its ends. */
+export function deferred<A>(): {
+  readonly promise: Promise<A>
+  readonly resolve: (value: A) => void
+  readonly reject: (error: unknown) => void
+} {
+  let resolve: (value: A) => void = () => {}
+  let reject: (error: unknown) => void = () => {}
+  const promise = new Promise<A>((yes, no) => {
+    resolve = yes
+    reject = no
+  })
+  return { promise, resolve, reject }
+}

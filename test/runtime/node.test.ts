@@ -1,0 +1,473 @@
+import assert from "node:assert/strict"
+import { describe, test } from "node:test"
+import { type Node, Process, startNode } from "../../mod.ts"
+import { memory, memoryHub } from "../../transports/memory.ts"
+import { cluster, event, lone, settled, until } from "./cluster.ts"
+
+const Counter = Process.define("Counter", {
+  state: (init?: { start?: number }) => ({ n: init?.start ?? 0 }),
+  calls: {
+    get: (self) => self.state.n,
+    add: (self, by: number) => {
+      self.state.n += by
+      return self.state.n
+    },
+    where: (self) => self.node,
+    crash: (): void => {
+      throw new Error("on purpose")
+    },
+    remind: (self, millis: number) => void self.after(millis, "ring"),
+    echo: (_self, value: unknown) => value,
+  },
+  casts: {
+    ring: (self) => {
+      self.state.n += 100
+    },
+    push: (self, by: number) => {
+      self.state.n += by
+    },
+  },
+})
+
+const Log = Process.define("Log", {
+  state: () => ({ seen: [] as Array<number> }),
+  calls: { all: (self) => self.state.seen, add: (self, n: number) => void self.state.seen.push(n) },
+  casts: { push: (self, n: number) => void self.state.seen.push(n) },
+})
+
+const definitions = [Counter, Log]
+const keys = (count: number): Array<string> => Array.from({ length: count }, (_, i) => `k${i}`)
+const tagOf = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => "none",
+    (error) => error._tag,
+  )
+
+/** Waits until each of these names has an owner among `owners`, in every node's view. */
+async function owned(
+  nodes: ReadonlyArray<Node>,
+  names: ReadonlyArray<string>,
+  owners: ReadonlyArray<string>,
+): Promise<void> {
+  for (const node of nodes) {
+    await until(node, () =>
+      names.every((key) => owners.includes(node.whereis(Counter, key)?.node ?? "")),
+    )
+  }
+}
+
+describe("a cluster", () => {
+  test("nodes find each other from one address and agree on the ring", async () => {
+    await using three = await cluster(["a", "b", "c"], definitions)
+    const homes = keys(50).map((key) => three.nodes.map((node) => node.nodeFor(Counter, key)))
+    for (const [a, b, c] of homes) assert.ok(a !== undefined && a === b && b === c)
+    assert.deepEqual([...new Set(homes.flat())].sort(), ["a", "b", "c"])
+    for (const node of three.nodes) {
+      assert.deepEqual(
+        node.members().map((one) => `${one.name} ${one.status}`),
+        ["a up", "b up", "c up"],
+      )
+    }
+  })
+
+  test("nodes started at the same moment with the same seeds form one cluster", async () => {
+    const hub = memoryHub()
+    const seeds = ["a", "b", "c", "d"]
+    const nodes = await Promise.all(
+      seeds.map((name) =>
+        startNode({
+          name,
+          transport: memory(hub, { address: name }),
+          connect: seeds,
+          processes: definitions,
+          timing: "local",
+        }),
+      ),
+    )
+    await settled(nodes)
+    await Promise.all(nodes.map((node) => node.stop()))
+  })
+
+  test("processes are started where the ring says, and found from everywhere", async () => {
+    await using three = await cluster(["a", "b", "c"], definitions)
+    const [a, b, c] = three.nodes as [Node, Node, Node]
+    const counters = await Promise.all(
+      keys(60).map((key, i) => a.start(Counter, key, { start: i })),
+    )
+    for (const [i, counter] of counters.entries()) {
+      const home = a.nodeFor(Counter, counter.key)
+      assert.equal(await counter.where(), home)
+      assert.equal(a.whereis(Counter, counter.key)?.node, home)
+      assert.equal(await b.ref(Counter, counter.key).add(1), i + 1)
+      assert.equal(await c.ref(Counter, counter.key).get(), i + 1)
+    }
+  })
+
+  test("a start from another node is visible to its caller at once", async () => {
+    await using two = await cluster(["a", "b"], definitions)
+    for (const key of keys(30)) {
+      for (const node of two.nodes) {
+        const name = `${node.name}-${key}`
+        await node.start(Counter, name)
+        assert.notEqual(node.whereis(Counter, name), undefined)
+      }
+    }
+  })
+
+  test("starts of the same names from every node at once start each once", async () => {
+    await using three = await cluster(["a", "b", "c"], definitions)
+    await Promise.all(
+      three.nodes.flatMap((node) => keys(40).map((key) => node.start(Counter, key))),
+    )
+    await Promise.all(
+      three.nodes.flatMap((node) => keys(40).map((key) => node.ref(Counter, key).add(1))),
+    )
+    for (const key of keys(40)) assert.equal(await three.nodes[0]?.ref(Counter, key).get(), 3)
+  })
+
+  test("casts and calls of one sender arrive in order, remotely too", async () => {
+    await using two = await cluster(["a", "b"], definitions)
+    const [a] = two.nodes as [Node]
+    for (const key of keys(6)) {
+      const log = await a.start(Log, key)
+      for (let n = 0; n < 200; n++) log.cast.push(n)
+      assert.deepEqual(
+        await log.all(),
+        Array.from({ length: 200 }, (_, n) => n),
+      )
+    }
+  })
+
+  test("errors cross nodes with their tags and outcomes", async () => {
+    await using two = await cluster(["a", "b"], definitions)
+    const [a, b] = two.nodes as [Node, Node]
+    const key = keys(100).find((one) => a.nodeFor(Counter, one) === "b") as string
+    const counter = await a.start(Counter, key, { start: 1 })
+    const crash = await counter.try.crash()
+    assert.ok(
+      !crash.ok && crash.error._tag === "HandlerCrashed" && crash.error.outcome === "executed",
+    )
+    assert.ok(!crash.ok && crash.error.message.includes("on purpose"))
+    assert.equal(await counter.get(), 1)
+    const big = await tagOf(counter.echo(new Uint8Array(9 * 1024 * 1024)))
+    assert.equal(big, "TooLarge")
+    assert.equal(await tagOf(counter.echo(() => 1)), "NotData")
+    assert.equal(await b.stopProcess(Counter, key), true)
+    assert.equal(await tagOf(counter.get()), "NoProcess")
+  })
+
+  test("a node without definitions is given no processes and can use the others'", async () => {
+    await using two = await cluster(["a"], definitions)
+    const client = await two.join("client", { processes: [] })
+    const counters = await Promise.all(keys(20).map((key) => client.start(Counter, key)))
+    for (const counter of counters) assert.equal(await counter.where(), "a")
+  })
+})
+
+describe("joining and leaving", () => {
+  test("a join moves its share of the names, with their state, and nothing else", async () => {
+    await using some = await cluster(["a", "b", "c"], definitions)
+    const [a, b, c] = some.nodes as [Node, Node, Node]
+    const names = keys(200)
+    await Promise.all(names.map((key, i) => a.start(Counter, key, { start: i })))
+    const before = new Map(names.map((key) => [key, a.whereis(Counter, key)?.node]))
+    const d = await some.join("d")
+    const moving = names.filter((key) => a.nodeFor(Counter, key) === "d")
+    await owned([a, b, c, d], moving, ["d"])
+    assert.ok(moving.length > 25 && moving.length < 80, `${moving.length} moved`)
+    for (const [i, key] of names.entries()) {
+      assert.equal(await b.ref(Counter, key).get(), i)
+      const home = c.whereis(Counter, key)?.node
+      assert.equal(home, moving.includes(key) ? "d" : before.get(key))
+    }
+  })
+
+  test("leaving hands everything over with its state, and no call fails", async () => {
+    await using some = await cluster(["a", "b", "c"], definitions)
+    const [a, b, c] = some.nodes as [Node, Node, Node]
+    const names = keys(100)
+    await Promise.all(names.map((key) => a.start(Counter, key)))
+    const expected = new Map(names.map((key) => [key, 0]))
+    let going = true
+    const client = async (node: Node, step: number): Promise<void> => {
+      for (let i = step; going; i += step) {
+        const key = names[i % names.length] as string
+        await node.ref(Counter, key).add(1)
+        expected.set(key, (expected.get(key) ?? 0) + 1)
+      }
+    }
+    const clients = [client(a, 1), client(b, 3), client(a, 7), client(b, 11)]
+    await c.leave()
+    going = false
+    await Promise.all(clients)
+    await owned([a, b], names, ["a", "b"])
+    for (const key of names) assert.equal(await a.ref(Counter, key).get(), expected.get(key), key)
+  })
+
+  test("messages of one sender stay in order while their process moves", async () => {
+    await using some = await cluster(["a", "b"], definitions)
+    const [a, b] = some.nodes as [Node, Node]
+    const names = keys(40)
+    const logs = await Promise.all(names.map((key) => a.start(Log, key)))
+    let going = true
+    const sent = names.map(() => 0)
+    const next = (i: number): number => {
+      const n = sent[i] as number
+      sent[i] = n + 1
+      return n
+    }
+    const sender = (async () => {
+      while (going) {
+        logs.forEach((log, i) => {
+          for (let n = 0; n < 3; n++) log.cast.push(next(i))
+        })
+        await Promise.all(logs.map((log, i) => log.add(next(i))))
+      }
+    })()
+    const c = await some.join("c")
+    const moving = names.filter((key) => a.nodeFor(Log, key) === "c")
+    await until(a, () => moving.every((key) => a.whereis(Log, key)?.node === "c"))
+    await b.leave()
+    going = false
+    await sender
+    for (const [i, log] of logs.entries()) {
+      assert.deepEqual(
+        await log.all(),
+        Array.from({ length: sent[i] as number }, (_, n) => n),
+        names[i],
+      )
+    }
+    assert.equal(c.whereis(Log, names[0] as string)?.node, a.whereis(Log, names[0] as string)?.node)
+  })
+
+  test("timers move with their process", async () => {
+    await using some = await cluster(["a"], definitions)
+    const [a] = some.nodes as [Node]
+    const names = keys(20)
+    for (const key of names) await (await a.start(Counter, key)).remind(300)
+    const b = await some.join("b")
+    const moving = names.filter((key) => a.nodeFor(Counter, key) === "b")
+    await owned([a, b], moving, ["b"])
+    const key = moving[0] as string
+    while ((await b.ref(Counter, key).get()) === 0) await new Promise(setImmediate)
+    assert.equal(await b.ref(Counter, key).get(), 100)
+  })
+
+  test("handoff kinds: restart starts anew, ignore stays, capture and restore translate", async () => {
+    const Restarting = Process.define("Restarting", {
+      state: (n: number) => ({ n }),
+      calls: { add: (self) => ++self.state.n, where: (self) => self.node },
+      handoff: { kind: "restart" },
+    })
+    const Staying = Process.define("Staying", {
+      state: () => ({ n: 0 }),
+      calls: { add: (self) => ++self.state.n, where: (self) => self.node },
+      handoff: { kind: "ignore" },
+    })
+    const Translated = Process.define("Translated", {
+      state: () => new Set<string>(["first"]),
+      calls: {
+        has: (self, text: string) => self.state.has(text),
+        add: (self, text: string) => void self.state.add(text),
+      },
+      handoff: {
+        capture: (state) => [...state].join(","),
+        restore: (data: string) => new Set(data.split(",")),
+      },
+    })
+    await using some = await cluster(["a"], [Restarting, Staying, Translated])
+    const [a] = some.nodes as [Node]
+    const names = keys(12)
+    for (const key of names) {
+      const restarting = await a.start(Restarting, key, 5)
+      await restarting.add()
+      await (await a.start(Staying, key)).add()
+      await (await a.start(Translated, key)).add(key)
+    }
+    const b = await some.join("b")
+    for (const definition of [Restarting, Translated]) {
+      const moving = names.filter((key) => a.nodeFor(definition, key) === "b")
+      await until(a, () => moving.every((key) => a.whereis(definition, key)?.node === "b"))
+      assert.ok(moving.length > 0)
+    }
+    for (const key of names) {
+      const moved = a.nodeFor(Restarting, key) === "b"
+      assert.equal(await b.ref(Restarting, key).add(), moved ? 6 : 7)
+      assert.equal(await b.ref(Staying, key).where(), "a")
+      assert.equal(await b.ref(Staying, key).add(), 2)
+      assert.equal(await b.ref(Translated, key).has(key), true)
+    }
+  })
+
+  test("rebalance passive moves nothing on a join and everything on a leave", async () => {
+    await using some = await cluster(["a"], definitions, { rebalance: "passive" })
+    const [a] = some.nodes as [Node]
+    const names = keys(20)
+    for (const [i, key] of names.entries()) await a.start(Counter, key, { start: i })
+    const b = await some.join("b")
+    for (const key of names) assert.equal(await b.ref(Counter, key).where(), "a")
+    await a.leave()
+    for (const [i, key] of names.entries()) {
+      assert.equal(await b.ref(Counter, key).where(), "b")
+      assert.equal(await b.ref(Counter, key).get(), i)
+    }
+  })
+})
+
+describe("crashes and conflicts", () => {
+  test("the names of a node that dies come back on the others", async () => {
+    await using some = await cluster(["a", "b", "c"], definitions)
+    const [a, b, c] = some.nodes as [Node, Node, Node]
+    const names = keys(90)
+    await Promise.all(names.map((key, i) => a.start(Counter, key, { start: i })))
+    await Promise.all(names.map((key) => a.ref(Counter, key).add(1000)))
+    const dead = names.filter((key) => a.whereis(Counter, key)?.node === "c")
+    assert.ok(dead.length > 10)
+    const down = [event(a, "MemberDown"), event(b, "MemberDown")]
+    await c.stop()
+    for (const one of await Promise.all(down)) assert.equal(one.node, "c")
+    // Calls made now wait for the takeover.
+    for (const [i, key] of names.entries()) {
+      const value = await b.ref(Counter, key).get()
+      assert.equal(value, dead.includes(key) ? i : i + 1000)
+    }
+    await owned([a, b], names, ["a", "b"])
+  })
+
+  test("a node that comes back under its name gets its share back, with the state of now", async () => {
+    await using some = await cluster(["a", "b"], definitions)
+    const [a, b] = some.nodes as [Node, Node]
+    const names = keys(40)
+    await Promise.all(names.map((key) => a.start(Counter, key)))
+    const down = event(a, "MemberDown")
+    await b.stop()
+    await down
+    await Promise.all(names.map((key) => a.ref(Counter, key).add(5)))
+    const again = await startNode({
+      name: "b",
+      transport: memory(some.hub, { address: "b2" }),
+      connect: ["a"],
+      processes: definitions,
+      timing: "local",
+    })
+    await settled([a, again])
+    const back = names.filter((key) => a.nodeFor(Counter, key) === "b")
+    await owned([a, again], back, ["b"])
+    for (const key of names) assert.equal(await again.ref(Counter, key).get(), 5)
+    await again.stop()
+  })
+
+  test("the same name started in two clusters has one owner once they meet, and its state is merged", async () => {
+    const Merged = Process.define("Merged", {
+      state: (items: Array<string>) => items,
+      calls: { items: (self) => [...self.state].sort() },
+      handoff: { merge: (mine, theirs) => [...mine, ...theirs] },
+    })
+    const hub = memoryHub()
+    const make = (name: string): Promise<Node> =>
+      startNode({
+        name,
+        transport: memory(hub, { address: name }),
+        processes: [Merged],
+        timing: "local",
+      })
+    const [a, b] = [await make("a"), await make("b")]
+    for (const key of keys(10)) {
+      await a.start(Merged, key, [`a-${key}`])
+      await b.start(Merged, key, [`b-${key}`])
+    }
+    const lost = event(b, "ConflictLost")
+    await a.connect("b")
+    await settled([a, b])
+    assert.equal((await lost).winner, "a")
+    for (const key of keys(10)) {
+      await until(b, () => b.whereis(Merged, key)?.node === a.whereis(Merged, key)?.node)
+      let items: Array<string> = []
+      while (items.length < 2) items = await a.ref(Merged, key).items()
+      assert.deepEqual(items, [`a-${key}`, `b-${key}`])
+    }
+    await Promise.all([a.stop(), b.stop()])
+  })
+})
+
+describe("additional names", () => {
+  test("a registered name is found everywhere, is unique, and ends with its process", async () => {
+    await using two = await cluster(["a", "b"], definitions)
+    const [a, b] = two.nodes as [Node, Node]
+    const mine = keys(50).find((key) => a.nodeFor(Counter, key) === "a") as string
+    const theirs = keys(50).find((key) => a.nodeFor(Counter, key) === "b") as string
+    const counter = await a.start(Counter, mine)
+    const other = await b.start(Counter, theirs)
+    await a.register("leader", counter)
+    assert.equal(a.whereis("leader")?.process, `Counter/${mine}`)
+    assert.equal(await tagOf(b.register("leader", other)), "AlreadyRegistered")
+    assert.equal(await tagOf(a.register("leader", counter)), "AlreadyRegistered")
+    assert.equal(await tagOf(a.register("follower", other)), "Unreachable")
+    await until(b, () => b.whereis("leader")?.node === "a")
+    assert.equal(b.unregister("leader"), false)
+    assert.equal(a.unregister("leader"), true)
+    await b.register("leader", b.ref(Counter, theirs))
+    assert.equal(b.whereis("leader")?.node, "b")
+    await b.stopProcess(Counter, theirs)
+    assert.equal(b.whereis("leader"), undefined)
+  })
+
+  test("of two serialized registrations at the same time one wins", async () => {
+    await using two = await cluster(["a", "b"], definitions)
+    const [a, b] = two.nodes as [Node, Node]
+    const mine = await a.start(
+      Counter,
+      keys(50).find((key) => a.nodeFor(Counter, key) === "a") as string,
+    )
+    const theirs = await b.start(
+      Counter,
+      keys(50).find((key) => a.nodeFor(Counter, key) === "b") as string,
+    )
+    for (const name of keys(20)) {
+      const results = await Promise.allSettled([a.register(name, mine), b.register(name, theirs)])
+      assert.deepEqual(results.map((one) => one.status).sort(), ["fulfilled", "rejected"])
+    }
+  })
+})
+
+describe("options", () => {
+  test("options that can't be right are refused with their name", async () => {
+    const refused = async (options: object, option: string): Promise<void> => {
+      await assert.rejects(lone([Counter], options), { _tag: "InvalidOption", option })
+    }
+    await refused({ name: "" }, "name")
+    await refused({ weight: 0.5 }, "weight")
+    await refused({ limits: { mailboxMax: 0 } }, "limits.mailboxMax")
+    await refused({ processes: [Counter, Counter] }, "processes")
+    await refused({ transport: { ...memory(memoryHub()), trusted: false, kind: "tcp" } }, "cookie")
+    await refused({ transport: undefined }, "transport")
+  })
+
+  test("connect fails with a reason when nobody answers, and disconnect parts two nodes", async () => {
+    await using two = await cluster(["a", "b"], definitions)
+    const [a, b] = two.nodes as [Node, Node]
+    await assert.rejects(a.connect("nowhere", { timeout: 20 }), {
+      _tag: "ConnectFailed",
+      address: "nowhere",
+    })
+    const down = [event(a, "MemberDown"), event(b, "MemberDown")]
+    a.disconnect("b")
+    assert.deepEqual(
+      (await Promise.all(down)).map((one) => one.reason),
+      ["disconnected", "disconnected"],
+    )
+    const up = event(b, "MemberUp")
+    await a.connect("b")
+    await up
+  })
+
+  test("a node started with an aborted signal rejects, and one aborted later stops", async () => {
+    await assert.rejects(lone([Counter], { signal: AbortSignal.abort(new Error("no")) }), /no/)
+    const controller = new AbortController()
+    const node = await lone([Counter], { signal: controller.signal })
+    const stopped = event(node, "Stopped")
+    controller.abort()
+    await stopped
+    assert.equal(await tagOf(node.start(Counter, "x")), "NodeStopped")
+  })
+})
