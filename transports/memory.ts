@@ -126,8 +126,8 @@ class End implements Connection {
   #put(bytes: Uint8Array): boolean {
     // Closed on this side and not yet known on the other: as with a socket, the bytes go nowhere.
     if (this.#over !== undefined) return false
-    // A copy, as both sides own what they hold.
-    if (bytes.length > 0) this.#inbox.push(bytes.slice())
+    // A copy, as both sides own what they hold; `slice` of a Node Buffer wouldn't be one.
+    if (bytes.length > 0) this.#inbox.push(new Uint8Array(bytes))
     this.#inboxBytes += bytes.length
     this.#schedule()
     if (this.#inboxBytes < this.#highWaterBytes) return true

@@ -74,7 +74,8 @@ export class Client {
       return
     }
     unsure[key]--
-    const lives = (acknowledged[key] ??= {})
+    acknowledged[key] ??= {}
+    const lives = acknowledged[key]
     lives[answer.life] = (lives[answer.life] ?? 0) + 1
   }
 

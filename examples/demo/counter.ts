@@ -32,19 +32,24 @@ export const keys: ReadonlyArray<string> = Array.from({ length: 300 }, (_, i) =>
 export const serving: Set<string> = new Set()
 
 /** The definition of a counter. */
-export const Counter: Definition<"Counter", State, unknown, Calls, Record<never, never>> =
-  Process.define("Counter", {
-    state: () => ({ n: 0, life: crypto.randomUUID().slice(0, 8) }),
-    calls: {
-      add: (self, by: number) => {
-        self.state.n += by
-        return reading(self)
-      },
-      read: (self) => reading(self),
+export const Counter: Definition<
+  "Counter",
+  State,
+  unknown,
+  Calls,
+  Record<never, never>
+> = Process.define("Counter", {
+  state: () => ({ n: 0, life: crypto.randomUUID().slice(0, 8) }),
+  calls: {
+    add: (self, by: number) => {
+      self.state.n += by
+      return reading(self)
     },
-    started: (self) => void serving.add(self.key),
-    stopping: (self) => void serving.delete(self.key),
-  })
+    read: (self) => reading(self),
+  },
+  started: (self) => void serving.add(self.key),
+  stopping: (self) => void serving.delete(self.key),
+})
 
 function reading({ state, node }: Self<State>): Reading {
   return { n: state.n, life: state.life, node }

@@ -1,17 +1,14 @@
 /**
- * The programs that the demonstration starts, what they were last heard to say, and waiting for what
- * they are to say. They are ended with this one, however it ends.
+ * All programs of the demonstration, what their nodes saw, and waiting for what they are to say. They
+ * end with this program, however it ends.
  *
  * @module
  */
-import { type ChildProcess, spawn } from "node:child_process"
+import process from "node:process"
 import { createInterface } from "node:readline"
-import { fileURLToPath } from "node:url"
 import type { NodeEvent } from "skein"
-import type { Orders, Report, View } from "./node.ts"
-
-/** What was done to a program. */
-export type Condition = "starting" | "running" | "frozen" | "killed" | "gone"
+import type { Report } from "./node.ts"
+import { Program, WAIT_MILLIS_MAX } from "./program.ts"
 
 /** Something that a node saw. */
 export interface Sighting {
@@ -27,58 +24,7 @@ interface Waiting {
   readonly reject: (error: Error) => void
 }
 
-const WAIT_MILLIS_MAX = 60_000
-const SAMPLES = 6
-const program: URL = new URL(`node${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url)
-
-/** One of the programs: a node. */
-export class Program {
-  readonly name: string
-  readonly process: ChildProcess
-  condition: Condition = "starting"
-  view: View | undefined
-  /** The last views, for the rate of calls. */
-  readonly samples: Array<View> = []
-  readonly answers = new Map<number, (report: Extract<Report, { readonly id: number }>) => void>()
-  #lastId = 0
-
-  constructor(name: string, cookie: string) {
-    this.name = name
-    const path = fileURLToPath(program)
-    const args = "Deno" in globalThis ? ["run", "--allow-all", "--no-check", path] : [path]
-    this.process = spawn(process.execPath, args, {
-      stdio: ["pipe", "pipe", "inherit"],
-      env: { ...process.env, DEMO_COOKIE: cookie },
-    })
-  }
-
-  /** Has the program do something; resolves to its answer. */
-  ask<K extends keyof Orders>(order: K, ...args: Parameters<Orders[K]>): Promise<ReturnType<Orders[K]>> {
-    const id = ++this.#lastId
-    this.process.stdin?.write(`${JSON.stringify({ id, order, args })}\n`)
-    return new Promise((resolve, reject) => {
-      this.answers.set(id, (report) => {
-        if (report._tag === "Done") resolve(report.value as ReturnType<Orders[K]>)
-        else reject(new Error(`${this.name} could not ${order}: ${report.reason}`))
-      })
-    })
-  }
-
-  /** Sends the program a signal; `condition` is what that makes of it. */
-  signal(signal: "SIGKILL" | "SIGSTOP" | "SIGCONT", condition: Condition): void {
-    this.condition = condition
-    this.process.kill(signal)
-  }
-
-  /** Calls a second, over the last second. */
-  get rate(): number {
-    const [first, last] = [this.samples[0], this.samples.at(-1)]
-    if (first === undefined || last === undefined || last.at === first.at) return 0
-    return ((last.answered - first.answered) * 1000) / (last.at - first.at)
-  }
-}
-
-/** All programs of the demonstration. */
+/** The programs, in the order of their start. */
 export class Fleet {
   readonly programs: Array<Program> = []
   readonly sightings: Array<Sighting> = []
@@ -93,43 +39,33 @@ export class Fleet {
     process.on("exit", () => this.end())
   }
 
-  /** Starts a program. Its node does nothing before it is asked to join. */
+  /** The programs that run. */
+  get running(): ReadonlyArray<Program> {
+    return this.programs.filter(({ condition }) => condition === "running")
+  }
+
+  /** Starts a program. */
   launch(name: string): Program {
     const one = new Program(name, this.#cookie)
     this.programs.push(one)
-    one.process.on("exit", () => this.#gone(one))
-    if (one.process.stdout === null) throw new Error("BUG: the program has no output")
-    createInterface({ input: one.process.stdout }).on("line", (line) => {
-      this.#hear(one, JSON.parse(line))
-      for (const { look } of [...this.#waiting]) look()
+    const { stdout } = one.child
+    if (stdout === null) throw new Error("BUG: the program has no output")
+    createInterface({ input: stdout }).on("line", (line) => this.#hear(one, JSON.parse(line)))
+    one.child.on("error", (error) => this.fail(error))
+    one.child.on("exit", () => {
+      if (one.condition === "killed" || one.condition === "gone") return
+      this.fail(new Error(`the program of ${name} ended by itself`))
     })
     return one
   }
 
   #hear(one: Program, report: Report): void {
-    if (report._tag === "View") {
-      if (one.condition === "starting") one.condition = "running"
-      one.view = report.view
-      one.samples.push(report.view)
-      while (report.view.at - (one.samples[1]?.at ?? report.view.at) > 1000) one.samples.shift()
-    } else if (report._tag === "Event") {
+    if (report._tag === "Event") {
       const sighting = { at: report.at, by: one.name, event: report.event }
       this.sightings.push(sighting)
       this.#saw(sighting)
-    } else {
-      one.answers.get(report.id)?.(report)
-      one.answers.delete(report.id)
-    }
-  }
-
-  #gone(one: Program): void {
-    const expected = one.condition === "killed" || one.condition === "gone"
-    if (!expected) this.fail(new Error(`the program of ${one.name} ended by itself`))
-  }
-
-  /** The programs that run, in the order of their start. */
-  get running(): ReadonlyArray<Program> {
-    return this.programs.filter(({ condition }) => condition === "running")
+    } else one.hear(report)
+    for (const { look } of [...this.#waiting]) look()
   }
 
   /** Waits until `look` finds something; it looks again whenever a program says something. */
@@ -160,12 +96,11 @@ export class Fleet {
   fail(error: Error): void {
     this.#failure ??= error
     for (const { reject } of [...this.#waiting]) reject(error)
+    for (const one of this.programs) one.fail(error)
   }
 
   /** Ends all programs at once. */
   end(): void {
-    for (const one of this.programs) {
-      if (one.process.exitCode === null && one.process.signalCode === null) one.signal("SIGKILL", "killed")
-    }
+    for (const one of this.programs) one.end()
   }
 }

@@ -60,7 +60,13 @@ let looking = false
 const obey: Obey = {
   join: async (name, connect) => {
     const cookie = process.env.DEMO_COOKIE
-    node = await startNode({ name, cookie, connect, transport: tcp({ port: 0 }), processes: [Counter] })
+    node = await startNode({
+      name,
+      cookie,
+      connect,
+      transport: tcp({ port: 0 }),
+      processes: [Counter],
+    })
     client = new Client(node)
     void listen()
     setInterval(tellView, VIEW_MILLIS)
@@ -116,7 +122,8 @@ function tell(report: Report): void {
 async function carryOut(line: string): Promise<void> {
   const { id, order, args } = JSON.parse(line)
   try {
-    tell({ _tag: "Done", id, value: await obey[order as keyof Orders].apply(undefined, args) })
+    const obeying = obey[order as keyof Orders] as (...args: ReadonlyArray<unknown>) => unknown
+    tell({ _tag: "Done", id, value: await obeying(...args) })
   } catch (error) {
     tell({ _tag: "Failed", id, reason: String(error) })
   }

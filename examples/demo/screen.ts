@@ -106,7 +106,11 @@ export class Screen {
     const rows = this.#rows()
     if (rows.length === 0) return []
     const head = ` ${cell("node", 8)}${cell("program", 10)}${cell("seen as", 10)}counters`
-    return ["", this.#paint(`${head.padEnd(WIDTH - 8)}calls/s`, "dim"), ...rows.map((row) => this.#row(row))]
+    return [
+      "",
+      this.#paint(`${head.padEnd(WIDTH - 8)}calls/s`, "dim"),
+      ...rows.map((row) => this.#row(row)),
+    ]
   }
 
   #row({ name, program, seen, counters, callsPerSecond }: Row): string {

@@ -45,6 +45,7 @@ export const timing: Timing = {
   leaveMaxMillis: 30_000,
 }
 
+/** What a supervisor needs to know at birth. */
 export interface Options {
   readonly name: string
   readonly timing?: Timing
@@ -196,7 +197,8 @@ function plan(at: At, members: ReadonlyArray<Ring.Weighted>): void {
   const { downMillis, upMillis } = state.timing
   const ids = new Set(members.map((member) => member.id))
   const lost = state.ring.members.some((member) => !ids.has(member.id))
-  const wait = Ring.size(state.ring) === 0 ? 0 : lost ? downMillis : upMillis
+  const first = Ring.size(state.ring) === 0 || members.length === 0
+  const wait = first ? 0 : lost ? downMillis : upMillis
   // A burst may postpone the change, but not for ever: at most as long as the first one asked for.
   const due = state.next === undefined ? now + wait : Math.min(state.next.at, now + wait)
   state.next = { members, at: due }

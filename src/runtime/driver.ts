@@ -17,6 +17,7 @@ export class Driver {
   #stepping = false
   #ending = false
   #flushed: Array<() => void> = []
+  #quiet: Array<() => void> = []
   #timerAt = Number.POSITIVE_INFINITY
   #cancelTimer: () => void = () => {}
   #closed = false
@@ -79,6 +80,12 @@ export class Driver {
     queueMicrotask(this.#endTurn)
   }
 
+  /** Runs `f` once the ring is agreed on and nothing is on the move. */
+  whenQuiet(f: () => void): void {
+    this.#quiet.push(f)
+    this.afterFlush(() => {})
+  }
+
   readonly #endTurn = (): void => {
     if (this.#closed) return
     if (Cluster.unsent(this.state) > 0) this.input({ _tag: "Flush", now: this.#platform.now() })
@@ -87,6 +94,11 @@ export class Driver {
     this.#flushed = []
     for (const f of flushed) f()
     this.#arm()
+    if (this.#quiet.length > 0 && Cluster.quiet(this.state)) {
+      const quiet = this.#quiet
+      this.#quiet = []
+      for (const f of quiet) f()
+    }
   }
 
   #arm(): void {

@@ -141,6 +141,8 @@ export interface Node extends AsyncDisposable {
   members(): ReadonlyArray<Member>
   /** The node that the ring gives a process to. */
   nodeFor(definition: AnyDefinition, key: string): string | undefined
+  /** Resolves when all members agree on who gets which process, and nothing is on the move here. */
+  settled(): Promise<void>
   /** How many names live nodes hold, as this node knows. */
   count(): number
   /** What happens from now on. A listener too slow for its buffer is told what it lost. */
@@ -388,6 +390,11 @@ class Face implements Node {
 
   nodeFor(definition: AnyDefinition, key: string): string | undefined {
     return Ring.owner(this.#engine.core.supervision.ring, Ref.nameOf(definition, key))
+  }
+
+  settled(): Promise<void> {
+    this.#running("settled")
+    return new Promise((resolve) => this.#engine.driver.whenQuiet(resolve))
   }
 
   count(): number {

@@ -153,7 +153,7 @@ export function readGreeting(body: Uint8Array): Greeting | "malformed" | "versio
   if (major !== PROTOCOL_MAJOR) return "version"
   const minorMin = reader.u16()
   const minor = reader.u16()
-  const nonce = reader.bytes().slice()
+  const nonce = reader.bytes()
   const cluster = reader.string()
   const name = reader.string()
   const epoch = reader.uint()
@@ -197,7 +197,7 @@ export function writeProof(kind: number, proof: Uint8Array): Uint8Array {
 /** The proof that a body carries; undefined when it isn't one. */
 export function readProof(body: Uint8Array): Uint8Array | undefined {
   const reader = new Reader(body, 1, body.length)
-  const proof = reader.bytes().slice()
+  const proof = reader.bytes()
   return reader.done() && proof.length === PROOF_BYTES ? proof : undefined
 }
 
@@ -230,7 +230,7 @@ export function readRefusal(
   const epoch = reader.uint()
   const instance = reader.u32()
   const covered = body.slice(0, reader.position)
-  const proof = reader.bytes().slice()
+  const proof = reader.bytes()
   if (reader.failed || proof.length !== PROOF_BYTES) return undefined
   const named = epoch >= 1
   return {

@@ -21,7 +21,7 @@
  *
  * @module
  */
-import type { CloseReason, Connection } from "../transport.ts"
+import type { Connection } from "../transport.ts"
 import { Writer } from "./bytes.ts"
 import * as Frame from "./frame.ts"
 import * as Greeting from "./greeting.ts"
@@ -290,47 +290,50 @@ class Session {
 
   // --- reading -----------------------------------------------------------------------------------
 
-  /** The next frame's body. Handlers are there only while one waits: else bytes stay outside. */
+  /** The next frame's body. Handlers are there only while one is awaited: else bytes stay outside. */
   async #read(): Promise<Uint8Array> {
-    let body = this.#take()
-    if (body !== undefined) return body
-    this.#connection.receive({
-      data: (bytes) => {
-        this.#pending = this.#pending.length === 0 ? bytes : concat(this.#pending, bytes)
-        if (this.#pending.length >= Frame.HEADER_BYTES) this.#wake()
-      },
-      drain: nothing,
-      close: (reason) => this.#lost(reason),
-    })
-    while (body === undefined) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-        if (this.#stop !== undefined) resolve()
-      })
-      body = this.#take()
-    }
-    this.#connection.receive(undefined)
+    if (this.#stop === undefined && !this.#complete()) await this.#receive()
+    if (this.#stop !== undefined) throw this.#stop
+    const end = Frame.HEADER_BYTES + this.#length()
+    const body = new Uint8Array(this.#pending.subarray(Frame.HEADER_BYTES, end))
+    this.#pending = this.#pending.subarray(end)
     return body
   }
 
-  #take(): Uint8Array | undefined {
-    if (this.#stop !== undefined) throw this.#stop
-    const pending = this.#pending
-    if (pending.length < Frame.HEADER_BYTES) return undefined
-    const view = new DataView(pending.buffer, pending.byteOffset, Frame.HEADER_BYTES)
-    const length = view.getUint32(0, true)
-    if (length > Frame.HANDSHAKE_FRAME_BYTES_MAX) {
-      throw new Stop("us", "too-large", "a frame longer than any of a handshake")
-    }
-    const end = Frame.HEADER_BYTES + length
-    if (pending.length < end) return undefined
-    this.#pending = pending.subarray(end)
-    return pending.slice(Frame.HEADER_BYTES, end)
+  /** Resolves when a frame is complete, or the handshake has to stop. */
+  #receive(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve
+      this.#connection.receive({
+        data: (bytes) => {
+          this.#pending = this.#pending.length === 0 ? bytes : concat(this.#pending, bytes)
+          if (!this.#complete()) return
+          // At once, so that what follows, be it the end, is told to who takes over.
+          this.#connection.receive(undefined)
+          resolve()
+        },
+        drain: nothing,
+        close: (reason) => {
+          this.#closed = true
+          this.#end(new Stop("them", "closed", `the connection was closed (${reason})`))
+        },
+      })
+    })
   }
 
-  #lost(reason: CloseReason): void {
-    this.#closed = true
-    this.#end(new Stop("them", "closed", `the connection was closed (${reason})`))
+  /** Whether there is nothing to wait for: a frame is here, or one announced that is too long. */
+  #complete(): boolean {
+    if (this.#pending.length < Frame.HEADER_BYTES) return false
+    const length = this.#length()
+    if (length > Frame.HANDSHAKE_FRAME_BYTES_MAX) {
+      this.#end(new Stop("us", "too-large", "a frame longer than any of a handshake"))
+      return true
+    }
+    return this.#pending.length >= Frame.HEADER_BYTES + length
+  }
+
+  #length(): number {
+    return new DataView(this.#pending.buffer, this.#pending.byteOffset).getUint32(0, true)
   }
 
   #end(stop: Stop): void {

@@ -218,19 +218,6 @@ export function union<const V extends Variants>(variants: V): Codec<Tagged<V>> {
   }
 }
 
-/** A map whose keys and values are written in turn, in the map's order; at most `max` entries. */
-export function map<K, V>(key: Codec<K>, value: Codec<V>, max: number): Codec<ReadonlyMap<K, V>> {
-  const entries = array(struct({ key, value }), max)
-  return {
-    write: (writer, map) =>
-      entries.write(
-        writer,
-        Array.from(map, ([key, value]) => ({ key, value })),
-      ),
-    read: (reader) => new Map(entries.read(reader).map(({ key, value }) => [key, value])),
-  }
-}
-
 /** A value after its length in bytes, of which the reader skips what it doesn't know. */
 export function extensible<A>(codec: Codec<A>): Codec<A> {
   return {

@@ -49,6 +49,29 @@ export function read(buffer: Uint8Array, start: number, end: number): string | u
   return text.indexOf("\ufffd") < 0 ? text : readUnits(buffer, start, end)
 }
 
+/** Words seen last, by hash: 1024 of up to 32 bytes, so that a hostile peer can't make it grow. */
+const words: Array<string> = new Array<string>(1024).fill("")
+const WORD_BYTES_MAX = 32
+
+/** The same as {@link read}; text that came before is found rather than made again. */
+export function readWord(buffer: Uint8Array, start: number, end: number): string | undefined {
+  const bytes = end - start
+  if (bytes > WORD_BYTES_MAX) return read(buffer, start, end)
+  let hash = bytes
+  for (let i = start; i < end; i++) hash = (Math.imul(hash, 31) + buffer[i]!) | 0
+  const slot = (hash ^ (hash >>> 10)) & 1023
+  const word = words[slot]!
+  if (word.length === bytes) {
+    // Words that aren't ASCII never match, as they are longer in bytes or differ.
+    let i = 0
+    while (i < bytes && word.charCodeAt(i) === buffer[start + i]) i++
+    if (i === bytes) return word
+  }
+  const text = read(buffer, start, end)
+  if (text !== undefined) words[slot] = text
+  return text
+}
+
 function writeUnits(buffer: Uint8Array, start: number, text: string, from: number): number {
   let at = start
   for (let i = from; i < text.length; i++) {

@@ -67,22 +67,16 @@ export async function cluster(
   }
 }
 
-/** Waits until every node of `nodes` sees all of them up and the ring is theirs. */
+/** Waits until every node of `nodes` sees all of them up, and they agree on the ring. */
 export async function settled(nodes: ReadonlyArray<Node>): Promise<void> {
-  const names = nodes.map((node) => node.name).sort()
-  const hosts = nodes.flatMap((node) => node.members()).filter((one) => one.weight > 0)
-  const all = [...new Set(hosts.map((one) => one.name))]
-    .filter((name) => names.includes(name))
-    .sort()
+  const names = nodes.map((node) => node.name)
   for (const node of nodes) {
     await until(node, () => {
-      const up = node
-        .members()
-        .filter((one) => one.status === "up")
-        .map((one) => one.name)
-      return names.every((name) => up.includes(name)) && all.every((name) => up.includes(name))
+      const up = node.members().filter((one) => one.status === "up")
+      return names.every((name) => up.some((one) => one.name === name))
     })
   }
+  await Promise.all(nodes.map((node) => node.settled()))
 }
 
 /** Waits until `met` holds, looking again after each event of the node. */

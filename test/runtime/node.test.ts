@@ -406,6 +406,7 @@ describe("additional names", () => {
     await until(b, () => b.whereis("leader")?.node === "a")
     assert.equal(b.unregister("leader"), false)
     assert.equal(a.unregister("leader"), true)
+    while (b.whereis("leader") !== undefined) await new Promise(setImmediate)
     await b.register("leader", b.ref(Counter, theirs))
     assert.equal(b.whereis("leader")?.node, "b")
     await b.stopProcess(Counter, theirs)

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict"
+import { Buffer } from "node:buffer"
 import { describe, test } from "node:test"
 import { AddressUnavailable } from "../../src/transport.ts"
 import { memory, memoryHub } from "../../transports/memory.ts"
@@ -26,6 +27,15 @@ describe("memory", () => {
     assert.equal((await memory(hub, { address: "db" }).listen(() => {})).address, "db")
     const empty = await rejection(memory(hub, { address: "" }).listen(() => {}))
     assert.ok(empty instanceof AddressUnavailable)
+  })
+
+  test("what is written is copied, whatever kind of bytes it is", async () => {
+    const hub = memoryHub()
+    await using pair = await connect({ transport: () => memory(hub) })
+    const sent = Buffer.from("abc")
+    pair.dialled.connection.write(sent)
+    sent.fill(0)
+    assert.deepEqual(await pair.accepted.bytes(3), new Uint8Array([97, 98, 99]))
   })
 
   test("hubs don't see each other", async () => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict"
+import { Buffer } from "node:buffer"
 import * as net from "node:net"
 import { describe, test } from "node:test"
 import { AddressUnavailable, PeerUnreachable } from "../../src/transport.ts"

@@ -1,0 +1,111 @@
+/**
+ * What the chapters of the demonstration share: the programs, the screen, the clients' books, and the
+ * figures and broken promises that are collected on the way.
+ *
+ * @module
+ */
+import { type Audit, Books, type Outage, settled } from "./audit.ts"
+import { keys } from "./counter.ts"
+import type { Fleet } from "./fleet.ts"
+import type { View } from "./node.ts"
+import type { Program } from "./program.ts"
+import type { Screen } from "./screen.ts"
+
+/** Calls a second from every node. */
+export const RATE: number = 300
+/** Calls that are answered between two chapters. */
+const CALLS_BETWEEN = 1200
+
+/** Where the demonstration takes place. */
+export class Stage {
+  readonly fleet: Fleet
+  readonly screen: Screen
+  readonly books: Books
+  readonly outages: Array<Outage> = []
+  readonly figures: Record<string, number> = {}
+  /** What was promised and didn't hold. */
+  readonly broken: Array<string> = []
+  /** The address that newcomers are told. */
+  address = ""
+  /** What the counters held at the end of the last chapter. */
+  audit: Audit = { readings: new Map(), wrong: [], lost: 0 }
+
+  constructor(fleet: Fleet, screen: Screen) {
+    this.fleet = fleet
+    this.screen = screen
+    this.books = new Books(fleet)
+  }
+
+  /** A program of this name that runs. */
+  program(name: string): Program {
+    const found = this.fleet.running.find((one) => one.name === name)
+    if (found === undefined) throw new Error(`BUG: ${name} doesn't run`)
+    return found
+  }
+
+  /** The names of the nodes that run. */
+  get names(): ReadonlyArray<string> {
+    return this.fleet.running.map(({ name }) => name)
+  }
+
+  /** The last views of the nodes that run. */
+  get views(): ReadonlyArray<View> {
+    return this.fleet.running.flatMap(({ view }) => view ?? [])
+  }
+
+  /** The keys of the counters that a node holds, as it sees that itself. */
+  held(name: string): ReadonlyArray<string> {
+    const owners = this.program(name).view?.owners ?? []
+    return keys.filter((_, i) => owners[i] === name)
+  }
+
+  /** How many counters run on each node. */
+  get spread(): string {
+    return this.fleet.running
+      .map(({ name, view }) => `${name} ${view?.serving.length ?? 0}`)
+      .join(", ")
+  }
+
+  /** Starts a node that joins the others, and a client in it. */
+  async enter(name: string): Promise<Program> {
+    const one = this.fleet.launch(name)
+    const address = await one.ask("join", name, [this.address])
+    this.screen.note(`${name} listens on ${address}, and is told of ${this.address}`)
+    await this.books.reopen(one, RATE)
+    return one
+  }
+
+  /** Waits until these nodes see each other, and every counter runs where the ring says. */
+  async settle(names: ReadonlyArray<string>): Promise<void> {
+    await this.fleet.until(`${names.join(", ")} to agree on who runs every counter`, () =>
+      settled(this.views, names) ? true : undefined,
+    )
+  }
+
+  /** Lets the clients go on for a while. */
+  async between(): Promise<void> {
+    const answered = (): number => this.views.reduce((sum, view) => sum + view.answered, 0)
+    const goal = answered() + CALLS_BETWEEN
+    await this.fleet.until("calls to be answered", () => (answered() >= goal ? true : undefined))
+  }
+
+  /** Reads all counters, and compares them with what they must hold. */
+  async check(): Promise<{ readonly before: Audit; readonly after: Audit }> {
+    const before = this.audit
+    const [reader] = this.fleet.running
+    if (reader === undefined) throw new Error("BUG: no node runs")
+    const after = await this.books.audit(reader)
+    this.audit = after
+    const { wrong } = after
+    const named = `${wrong.slice(0, 5).join(", ")}${wrong.length > 5 ? ", …" : ""}`
+    this.promise(wrong.length === 0, `${wrong.length} counters hold what they can't: ${named}`)
+    return { before, after }
+  }
+
+  /** Notes what went wrong unless it holds. */
+  promise(holds: boolean, otherwise: string): void {
+    if (holds) return
+    this.broken.push(otherwise)
+    this.screen.note(`✗ ${otherwise}`, "bad")
+  }
+}

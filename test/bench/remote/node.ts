@@ -1,0 +1,80 @@
+/**
+ * A node in an OS process of its own, as a benchmark's child.
+ *
+ * @module
+ */
+import { type Node, startNode } from "../../../mod.ts"
+import { tcp } from "../../../transports/tcp.ts"
+import { serve } from "./channel.ts"
+import { alive, arrivals, began, clock, Echo, Idle, Worker } from "./processes.ts"
+
+/** What the command `start` takes. */
+export interface StartArgument {
+  readonly name: string
+  readonly connect: ReadonlyArray<string>
+}
+
+/** What the command `arrived` answers. Times are of the shared clock. */
+export interface Arrived {
+  readonly count: number
+  readonly firstAt: number
+  readonly lastAt: number
+}
+
+let node: Node | undefined
+let servesAt = 0
+
+serve({
+  /** Starts the node; resolves once it serves, to its address. */
+  start: async ({ name, connect }: StartArgument) => {
+    const processes = [Echo, Idle, Worker]
+    const transport = tcp({ port: 0 })
+    node = await startNode({ name, connect, transport, processes, cookie: "bench" })
+    servesAt = clock()
+    return node.address
+  },
+  servesAt: () => servesAt,
+  /** Resolves once this many members are up, this node included. */
+  members: (count: number) =>
+    until(
+      () =>
+        running()
+          .members()
+          .filter(({ status }) => status === "up").length === count,
+      10,
+    ),
+  /** Resolves once the node knows this many names. */
+  names: (count: number) => until(() => running().count() === count),
+  began,
+  arrived: (): Arrived => ({ ...arrivals }),
+  /** Resolves once exactly those of so many workers (keys from 0) are here that the ring gives it. */
+  settled: (count: number) => until(() => settled(count), 10),
+  alive: () => alive.size,
+  leave: () => running().leave(),
+})
+
+function running(): Node {
+  if (node === undefined) throw new Error("BUG: the node isn't started")
+  return node
+}
+
+function settled(count: number): boolean {
+  let mine = 0
+  for (let i = 0; i < count; i++) {
+    const key = String(i)
+    if (running().nodeFor(Worker, key) !== running().name) continue
+    if (!alive.has(key)) return false
+    mine++
+  }
+  return alive.size === mine
+}
+
+/** Looks again and again, in every turn of the event loop unless told otherwise. */
+async function until(condition: () => boolean, pauseMillis = 0): Promise<void> {
+  while (!condition()) {
+    await new Promise((resolve) => {
+      if (pauseMillis > 0) setTimeout(resolve, pauseMillis)
+      else setImmediate(resolve)
+    })
+  }
+}
