@@ -75,8 +75,9 @@ export interface Handlers {
 
 /**
  * Why a connection is over: either side ended it in order (`ended`), it was lost (`reset`), or this
- * side called `destroy` (`destroyed`). The death of the other side's process may look like any of the
- * first two: to know that the other side was done, let it say so in its data.
+ * side called `destroy` (`destroyed`). Don't conclude much from the first two: the death of the other
+ * side's process may look like either, and so may its `close` while bytes of ours were on their way.
+ * To know that the other side was done, let it say so in its data.
  */
 export type CloseReason = "ended" | "reset" | "destroyed"
 

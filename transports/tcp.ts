@@ -185,15 +185,16 @@ class Stream implements Connection {
   readonly #socket: net.Socket
   readonly #highWaterBytes: number
   #handlers: Handlers | undefined
-  /** What came while there were no handlers. */
-  #kept: Uint8Array[] = []
+  /** Handlers were given, and will be served in a microtask. */
   #handing = false
   /** The last write said false. */
   #blocked = false
+  /** There is room again, and nobody was there to be told. */
   #drained = false
   #closing = false
   #destroyed = false
   #lost = false
+  /** Why it is over, once it is. */
   #over: CloseReason | undefined
   #told = false
 
@@ -210,13 +211,13 @@ class Stream implements Connection {
       this.#lost = true
     })
     socket.on("close", () => this.#closed())
+    // A socket that is paused keeps a little, and leaves the rest to the system and the other side.
     socket.pause()
   }
 
   write(bytes: Uint8Array): boolean {
-    if (this.#closing || this.#over !== undefined) return false
     const socket = this.#socket
-    // The other side ended, and the host is about to say so.
+    // After `close`, or when the other side ended and the host is about to say so.
     if (!socket.writable) return false
     socket.write(bytes)
     if (socket.writableLength < this.#highWaterBytes) return true
@@ -237,7 +238,6 @@ class Stream implements Connection {
   close(): void {
     if (this.#closing || this.#over !== undefined) return
     this.#closing = true
-    this.#kept = []
     this.#socket.end()
     // What still comes is read and dropped: unread bytes would make the system reset the connection,
     // and so lose what we wrote last.
@@ -250,53 +250,42 @@ class Stream implements Connection {
   }
 
   destroy(): void {
-    this.#destroyed = true
     this.#closing = true
-    this.#kept = []
+    this.#destroyed = true
     this.#socket.destroy()
   }
 
   #data(bytes: Uint8Array): void {
-    if (this.#closing) return
-    if (this.#handlers !== undefined && this.#kept.length === 0) this.#handlers.data(bytes)
-    else this.#kept.push(bytes)
+    if (!this.#closing) this.#handlers?.data(bytes)
   }
 
   #drain(): void {
     if (!this.#blocked) return
     this.#blocked = false
-    if (this.#handlers !== undefined) this.#handlers.drain()
-    else this.#drained = true
+    if (this.#handlers === undefined) this.#drained = true
+    else this.#handlers.drain()
   }
 
   #closed(): void {
     this.#over = this.#destroyed ? "destroyed" : this.#lost ? "reset" : "ended"
-    if (this.#handlers !== undefined && this.#kept.length === 0) this.#tell(this.#over)
+    this.#tell()
   }
 
-  #tell(reason: CloseReason): void {
-    if (this.#told) return
+  #tell(): void {
+    if (this.#told || this.#handlers === undefined || this.#over === undefined) return
     this.#told = true
-    this.#handlers?.close(reason)
+    this.#handlers.close(this.#over)
   }
 
-  /** Hands over what was kept; any handler may redirect or end the rest. */
+  /** Tells new handlers what happened while there were none, and lets the bytes flow. */
   readonly #hand = (): void => {
     this.#handing = false
-    let taken = 0
-    const kept = this.#kept
-    while (this.#handlers !== undefined && this.#kept === kept && taken < kept.length) {
-      this.#handlers.data(kept[taken++]!)
-    }
-    kept.splice(0, taken)
-    if (this.#handlers === undefined || this.#kept.length > 0) return
-    if (this.#drained) {
+    if (this.#drained && this.#handlers !== undefined) {
       this.#drained = false
       this.#handlers.drain()
     }
-    if (this.#handlers === undefined) return
-    if (this.#over !== undefined) this.#tell(this.#over)
-    else this.#socket.resume()
+    if (this.#over !== undefined) this.#tell()
+    else if (this.#handlers !== undefined) this.#socket.resume()
   }
 }
 

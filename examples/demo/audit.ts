@@ -22,7 +22,7 @@ export interface Audit {
   readonly readings: ReadonlyMap<string, Reading>
   /** Keys of counters that hold less or more than their clients' books allow. */
   readonly wrong: ReadonlyArray<string>
-  /** Acknowledged additions that no living counter holds. */
+  /** Acknowledged additions to lives that no counter knows of. */
   readonly lost: number
 }
 
@@ -66,31 +66,38 @@ export class Books {
     const readings = new Map(keys.map((key, i) => [key, values[i] as Reading]))
     const wrong: Array<string> = []
     let lost = 0
-    for (const [key, { n, life }] of readings) {
-      const max = acknowledged(after, key, life) + sum(after, ({ unsure }) => unsure[key])
-      if (n < acknowledged(before, key, life) || n > max) wrong.push(key)
-      lost += sum(after, (tally) => total(tally, key)) - acknowledged(after, key, life)
+    for (const [key, { lives }] of readings) {
+      const unsure = sum(after, (tally) => tally.unsure[key])
+      const fits = ([life, n]: readonly [string, number]): boolean =>
+        n >= acknowledged(before, key, life) && n <= acknowledged(after, key, life) + unsure
+      if (!Object.entries(lives).every(fits)) wrong.push(key)
+      const known = new Set(after.flatMap((tally) => Object.keys(tally.acknowledged[key] ?? {})))
+      for (const life of Object.keys(lives)) known.delete(life)
+      lost += sum([...known], (life) => acknowledged(after, key, life))
     }
     return { readings, wrong, lost }
   }
 }
 
-/** The keys of the counters that are on a node and hold what they held before, and more. */
+/** Those of these counters that hold all that they held before, or more. */
 export function resumed(
   before: Audit,
   after: Audit,
   moved: ReadonlyArray<string>,
 ): ReadonlyArray<string> {
   return moved.filter((key) => {
-    const [old, now] = [before.readings.get(key), after.readings.get(key)]
-    if (old === undefined || now === undefined || after.wrong.includes(key)) return false
-    return now.life === old.life && now.n >= old.n
+    const [old, now] = [before.readings.get(key)?.lives ?? {}, after.readings.get(key)?.lives ?? {}]
+    const more = Object.keys(old).every((life) => (now[life] ?? -1) >= (old[life] ?? 0))
+    return more && !after.wrong.includes(key)
   })
 }
 
-/** The keys of the counters that lost what they held, and began a new life. */
+/** The keys of the counters that lost what they held before, and began anew. */
 export function renewed(before: Audit, after: Audit): ReadonlyArray<string> {
-  return keys.filter((key) => before.readings.get(key)?.life !== after.readings.get(key)?.life)
+  return keys.filter((key) => {
+    const life = before.readings.get(key)?.life
+    return life !== undefined && after.readings.get(key)?.lives[life] === undefined
+  })
 }
 
 /** The failures that nothing excuses: not made to a node before it was known not to answer. */
@@ -117,17 +124,21 @@ function excuses(
   return owner === outage.victim && startedAt >= outage.since && startedAt <= knownAt
 }
 
-/** Whether these nodes are members of each other, and every counter runs on one of them: its owner. */
+/**
+ * Whether these nodes, and no others, are members of each other, and every counter runs on one of
+ * them: its owner, where the ring puts it. Each has its share, so the ring has all of them.
+ */
 export function settled(views: ReadonlyArray<View>, names: ReadonlyArray<string>): boolean {
-  const complete = views.every(({ members, astray }) => {
-    const up = Object.keys(members).filter((name) => members[name] === "up")
-    return astray === 0 && up.length === names.length && names.every((name) => up.includes(name))
-  })
   const [first] = views
-  if (!complete || first === undefined || views.length !== names.length) return false
-  const agreed = views.every(({ owners }) => owners.every((owner, i) => owner === first.owners[i]))
+  if (first === undefined || views.length !== names.length) return false
+  const complete = views.every(({ members, owners, astray }) => {
+    const up = Object.keys(members).filter((name) => members[name] === "up")
+    const same = up.length === names.length && names.every((name) => up.includes(name))
+    return same && astray === 0 && owners.every((owner, i) => owner === first.owners[i])
+  })
+  const shared = names.every((name) => first.owners.includes(name))
   const served = views.reduce((count, { serving }) => count + serving.length, 0)
-  return agreed && served === keys.length && ownersMax(views) === 1
+  return complete && shared && served === keys.length && ownersMax(views) === 1
 }
 
 /** The largest number of nodes that run the same counter. */
@@ -137,10 +148,6 @@ export function ownersMax(views: ReadonlyArray<View>): number {
 
 function acknowledged(tallies: ReadonlyArray<Tally>, key: string, life: string): number {
   return sum(tallies, (tally) => tally.acknowledged[key]?.[life])
-}
-
-function total(tally: Tally, key: string): number {
-  return sum(Object.values(tally.acknowledged[key] ?? {}), (count) => count)
 }
 
 function sum<T>(items: ReadonlyArray<T>, of: (item: T) => number | undefined): number {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { CallError, Node } from "skein"
+import type { CallError, Node, Outcome, Ref, Try } from "skein"
 import { Counter, keys, type Reading } from "./counter.ts"
 
 /** A call that failed. */
@@ -12,7 +12,7 @@ export interface Failure {
   readonly key: string
   readonly method: "add" | "read"
   readonly error: string
-  readonly outcome: string
+  readonly outcome: Outcome
   /** When it was made (Date.now), where its node saw the counter then, and how long it took. */
   readonly startedAt: number
   readonly owner: string | undefined
@@ -22,9 +22,9 @@ export interface Failure {
 /** The books of one client, by the counters' keys. */
 export interface Tally {
   calls: number
-  /** Calls that gave a value. */
-  answered: number
-  /** Additions that were acknowledged, by the life of the counter that did. */
+  /** Additions that were acknowledged, in all. */
+  added: number
+  /** The same by the counter's key and its life. */
   readonly acknowledged: Record<string, Record<string, number>>
   /** Additions that may have happened: under way, or failed with an unknown outcome. */
   readonly unsure: Record<string, number>
@@ -36,7 +36,7 @@ const READ_MILLIS_MAX = 60_000
 
 /** The client of a node. */
 export class Client {
-  readonly tally: Tally = { calls: 0, answered: 0, acknowledged: {}, unsure: {}, failures: [] }
+  readonly tally: Tally = { calls: 0, added: 0, acknowledged: {}, unsure: {}, failures: [] }
   readonly #node: Node
   #timer: ReturnType<typeof setInterval> | undefined
   readonly #underWay = new Set<Promise<void>>()
@@ -68,42 +68,41 @@ export class Client {
   async #add(key: string): Promise<void> {
     const { acknowledged, unsure } = this.tally
     unsure[key] = (unsure[key] ?? 0) + 1
-    const answer = await this.#call(key, "add")
-    if (typeof answer === "string") {
-      if (answer === "not-executed") unsure[key]--
-      return
-    }
-    unsure[key]--
+    const answer = await this.#call(key, "add", (ref) => ref.try.add(1))
+    if (answer.ok || answer.outcome === "not-executed") unsure[key]--
+    if (!answer.ok) return
     acknowledged[key] ??= {}
     const lives = acknowledged[key]
-    lives[answer.life] = (lives[answer.life] ?? 0) + 1
+    lives[answer.value] = (lives[answer.value] ?? 0) + 1
+    this.tally.added++
   }
 
   /** What a counter holds; asked again until it answers, with every failure in the books. */
   async read(key: string): Promise<Reading> {
     const until = Date.now() + READ_MILLIS_MAX
     for (;;) {
-      const answer = await this.#call(key, "read")
-      if (typeof answer !== "string") return answer
+      const answer = await this.#call(key, "read", (ref) => ref.try.read())
+      if (answer.ok) return answer.value
       if (Date.now() > until) throw new Error(`counter ${key} doesn't answer`)
       await new Promise((resolve) => setTimeout(resolve, TICK_MILLIS))
     }
   }
 
-  /** The answer, or the outcome of a call that failed. */
-  async #call(key: string, method: "add" | "read"): Promise<Reading | string> {
+  async #call<A>(
+    key: string,
+    method: "add" | "read",
+    make: (ref: Ref<typeof Counter>) => Promise<Try<A, CallError>>,
+  ): Promise<
+    { readonly ok: true; readonly value: A } | { readonly ok: false; readonly outcome: Outcome }
+  > {
     const startedAt = Date.now()
     const owner = this.#node.whereis(Counter, key)?.node
-    const ref = this.#node.ref(Counter, key)
     this.tally.calls++
-    const answer = await (method === "add" ? ref.try.add(1) : ref.try.read())
-    if (answer.ok) {
-      this.tally.answered++
-      return answer.value
-    }
-    const { _tag: error, outcome } = answer.error as CallError
+    const answer = await make(this.#node.ref(Counter, key))
+    if (answer.ok) return answer
+    const { _tag: error, outcome } = answer.error
     const millis = Date.now() - startedAt
     this.tally.failures.push({ key, method, error, outcome, startedAt, owner, millis })
-    return outcome
+    return { ok: false, outcome }
   }
 }

@@ -1,6 +1,7 @@
 /**
- * What the demonstration runs 300 of: a counter. It knows how much was added, and in which life: a
- * counter that starts anew has a new life, one that moves with its state goes on with its old one.
+ * What the demonstration runs 300 of: a counter. It counts apart what was added in each of its lives.
+ * One that starts anew after a crash has a new life and nothing of the old; one that moves goes on with
+ * its old life; and where a cluster finds two of the same name, their lives are put together again.
  *
  * @module
  */
@@ -8,9 +9,10 @@ import { type Definition, Process, type Self } from "skein"
 
 /** What a counter holds. */
 export interface State {
-  n: number
-  /** Drawn at random when the state is made. */
+  /** Its life, drawn at random when the state was made. */
   readonly life: string
+  /** What was added in each life that it knows of. */
+  readonly lives: Record<string, number>
 }
 
 /** What a counter answers. */
@@ -21,7 +23,8 @@ export interface Reading extends State {
 
 /** What can be asked of a counter. */
 export type Calls = {
-  readonly add: (self: Self<State>, by: number) => Reading
+  /** Answers with the life that it was added to. */
+  readonly add: (self: Self<State>, by: number) => string
   readonly read: (self: Self<State>) => Reading
 }
 
@@ -39,18 +42,20 @@ export const Counter: Definition<
   Calls,
   Record<never, never>
 > = Process.define("Counter", {
-  state: () => ({ n: 0, life: crypto.randomUUID().slice(0, 8) }),
+  state: () => {
+    const life = crypto.randomUUID().slice(0, 8)
+    return { life, lives: { [life]: 0 } }
+  },
   calls: {
-    add: (self, by: number) => {
-      self.state.n += by
-      return reading(self)
+    add: ({ state }, by: number) => {
+      state.lives[state.life] = (state.lives[state.life] ?? 0) + by
+      return state.life
     },
-    read: (self) => reading(self),
+    read: ({ state, node }) => ({ ...state, node }),
+  },
+  handoff: {
+    merge: (mine, theirs) => ({ ...mine, lives: { ...theirs.lives, ...mine.lives } }),
   },
   started: (self) => void serving.add(self.key),
   stopping: (self) => void serving.delete(self.key),
 })
-
-function reading({ state, node }: Self<State>): Reading {
-  return { n: state.n, life: state.life, node }
-}

@@ -21,8 +21,8 @@ export interface View {
   readonly astray: number
   /** The keys of the counters that run here. */
   readonly serving: ReadonlyArray<string>
-  /** Calls of this node's client that gave a value. */
-  readonly answered: number
+  /** Additions that this node's client had acknowledged. */
+  readonly added: number
 }
 
 /** What this program tells. */
@@ -111,7 +111,7 @@ function view(): View {
     owners,
     astray: keys.filter((key, i) => owners[i] !== node.nodeFor(Counter, key)).length,
     serving: [...serving],
-    answered: client.tally.answered,
+    added: client.tally.added,
   }
 }
 

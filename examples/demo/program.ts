@@ -99,7 +99,7 @@ export class Program {
   get rate(): number {
     const [first, last] = [this.#recent[0], this.#recent.at(-1)]
     if (first === undefined || last === undefined || last.at === first.at) return 0
-    return ((last.answered - first.answered) * 1000) / (last.at - first.at)
+    return ((last.added - first.added) * 1000) / (last.at - first.at)
   }
 
   /** Sends the program a signal; `condition` is what that makes of it. */

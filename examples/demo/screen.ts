@@ -40,7 +40,9 @@ const TONES: Readonly<Record<string, Tone>> = {
   killed: "bad",
   down: "bad",
 }
+/** Characters to a line of the table, and of the timeline at most. */
 const WIDTH = 76
+const WIDTH_MAX = 100
 const BAR_MAX = 32
 const REDRAW_MILLIS = 200
 
@@ -78,9 +80,14 @@ export class Screen {
   /** Something that happened now, or at a time (Date.now). */
   note(text: string, tone: Tone = "plain", at: number = Date.now()): void {
     const seconds = ((at - this.#start) / 1000).toFixed(2).padStart(6)
-    const [first = "", ...more] = wrapped(text, WIDTH - 12)
+    const [first = "", ...more] = wrapped(text, this.#width - 12)
     this.#draw(`${this.#paint(`+${seconds} s`, "dim")}  ${this.#paint(first, tone)}\n`)
     for (const next of more) this.#draw(`${" ".repeat(11)}${this.#paint(next, tone)}\n`)
+  }
+
+  /** Characters to a line; a log has no limit. */
+  get #width(): number {
+    return this.#live ? Math.min(this.#out.columns, WIDTH_MAX) : Number.POSITIVE_INFINITY
   }
 
   /** Takes the live table off the screen, for good. */

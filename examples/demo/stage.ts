@@ -13,8 +13,8 @@ import type { Screen } from "./screen.ts"
 
 /** Calls a second from every node. */
 export const RATE: number = 300
-/** Calls that are answered between two chapters. */
-const CALLS_BETWEEN = 1200
+/** Additions between two chapters. */
+const ADDED_BETWEEN = 1200
 
 /** Where the demonstration takes place. */
 export class Stage {
@@ -84,9 +84,9 @@ export class Stage {
 
   /** Lets the clients go on for a while. */
   async between(): Promise<void> {
-    const answered = (): number => this.views.reduce((sum, view) => sum + view.answered, 0)
-    const goal = answered() + CALLS_BETWEEN
-    await this.fleet.until("calls to be answered", () => (answered() >= goal ? true : undefined))
+    const added = (): number => this.views.reduce((sum, view) => sum + view.added, 0)
+    const goal = added() + ADDED_BETWEEN
+    await this.fleet.until("calls to be answered", () => (added() >= goal ? true : undefined))
   }
 
   /** Reads all counters, and compares them with what they must hold. */

@@ -266,6 +266,11 @@ export function orphanNames(state: State): ReadonlyArray<Entry> {
   return [...best.values()]
 }
 
+/** Notes that this node takes a name over: it is registered again, or given up, but never twice. */
+export function adopt(state: State, name: string): void {
+  for (const { entries, served } of state.hiding) if (entries.has(name)) served.add(name)
+}
+
 /** The grants I hold, by slot. */
 export function ownGrants(state: State): ReadonlyArray<Grant> {
   const own: Array<Grant> = []

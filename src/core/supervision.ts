@@ -195,6 +195,11 @@ export function quiet(state: State): boolean {
 function plan(at: At, members: ReadonlyArray<Ring.Weighted>): void {
   const { state, now } = at
   const { downMillis, upMillis } = state.timing
+  if (sameRing(state, Ring.make(members))) {
+    state.next = undefined
+    if (state.settled) reconsiderAll(at)
+    return
+  }
   const ids = new Set(members.map((member) => member.id))
   const lost = state.ring.members.some((member) => !ids.has(member.id))
   const first = Ring.size(state.ring) === 0 || members.length === 0
@@ -212,7 +217,7 @@ function advance(at: At): void {
     settle(at)
   if (now >= state.retryAt) {
     state.retryAt = Number.POSITIVE_INFINITY
-    if (state.settled) Departure.rebalance(at)
+    if (state.settled) act(at)
   }
   for (const [slot, move] of state.outgoing) if (now >= move.at) Departure.overdue(at, slot, move)
   for (const [slot, move] of state.incoming) {
@@ -229,7 +234,6 @@ function change(at: At, members: ReadonlyArray<Ring.Weighted>): void {
   const { state } = at
   state.next = undefined
   const next = Ring.make(members)
-  if (Ring.signature(next) === Ring.signature(state.ring) && Ring.size(next) > 0) return
   const before = state.ring
   state.ring = next
   state.changedAt = at.now
@@ -251,10 +255,24 @@ function agreed(state: State): boolean {
 
 function settle(at: At): void {
   at.state.settled = true
+  at.state.retryAt = Number.POSITIVE_INFINITY
+  act(at)
+  at.outputs.push({ _tag: "Settled" })
+}
+
+/** What an agreed ring lets a node do: take over, move, and start what waits. */
+function act(at: At): void {
   Takeover.takeOver(at)
   Departure.rebalance(at)
+  reconsiderAll(at)
+}
+
+function reconsiderAll(at: At): void {
   for (const slot of [...at.state.waiting.keys()]) Placement.reconsider(at, slot)
-  at.outputs.push({ _tag: "Settled" })
+}
+
+function sameRing(state: State, next: Ring.Ring): boolean {
+  return Ring.size(next) > 0 && Ring.signature(next) === Ring.signature(state.ring)
 }
 
 // --- messages and failures -----------------------------------------------------------------------
@@ -291,6 +309,8 @@ function unlinked(at: At, peer: string): void {
 
 function lost(at: At, peer: string): void {
   const { state } = at
+  // A node that is back under its name before the ring has changed leaves orphans all the same.
+  state.retryAt = Math.min(state.retryAt, at.now + state.timing.downMillis)
   state.echoes.delete(peer)
   const granted = new Set(
     Registry.orphanGrants(at.registry)

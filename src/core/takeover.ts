@@ -35,7 +35,7 @@ export function takeOver(at: At): void {
   }
   // Names that stayed behind when their slot moved away: the holder of the slot starts them again.
   for (const [slot, entries] of bySlot) {
-    if (Registry.grant(at.registry, slot)?.table.owner === state.name) adopt(entries, 0, taken)
+    if (Registry.grant(at.registry, slot)?.table.owner === state.name) adopt(at, entries, 0, taken)
   }
   for (const [from, orphans] of taken) at.outputs.push({ _tag: "Takeover", from, orphans })
 }
@@ -60,15 +60,17 @@ function inherit(
     return
   }
   Arrival.drop(at, slot, grant.table.owner)
-  adopt(entries, generation, taken)
+  adopt(at, entries, generation, taken)
 }
 
 function adopt(
+  at: At,
   entries: ReadonlyArray<Registry.Entry>,
   generation: number,
   taken: Map<string, Array<Orphan>>,
 ): void {
   for (const entry of entries) {
+    Registry.adopt(at.registry, entry.name)
     const from = entry.table.owner
     const orphan = {
       name: entry.name,

@@ -85,6 +85,8 @@ export class Engine {
   /** Names registered in addition, by the process they belong to. */
   readonly #aliases = new Map<number, Array<string>>()
   #driver: Driver | undefined
+  /** Names taken over whose processes are being started. */
+  readonly #booting = new Set<string>()
   #address = ""
   #closed = false
   /** Set by the node: the core says that it serves, that it has left, or that it must stop. */
@@ -217,6 +219,7 @@ export class Engine {
 
   /** Whether a name without a live holder may come back by itself. */
   recoverable(name: string): boolean {
+    if (this.#booting.has(name)) return true
     if (Registry.hidden(this.core.registry, name) === undefined) return false
     return this.definitionOf(name)?.spec.restart !== "temporary"
   }
@@ -240,7 +243,9 @@ export class Engine {
   /** Starts a process that another node or a dead one had: its start argument is all there is. */
   bootAndRegister(cell: Cell): void {
     const init = cell.hosted.decodeInit(cell.meta)
+    this.#booting.add(cell.name)
     this.processes.boot(cell, init.value, (error) => {
+      this.#booting.delete(cell.name)
       if (error === undefined) {
         this.registered(cell)
         this.router.release(cell.name)
@@ -290,7 +295,6 @@ export class Engine {
       pid: cell.pid,
       meta,
     })
-    this.starts.unreserve(alias)
   }
 
   /** Takes an additional name back; false when this node doesn't hold it. */
@@ -424,6 +428,8 @@ export class Engine {
   #perform(output: Cluster.Output): void {
     switch (output._tag) {
       case "Changed":
+        // Its owner has entered the name: the registry stands for the reservation now.
+        this.starts.unreserve(output.name)
         return this.router.changed(output.name, output.before, output.after)
       case "Send": {
         const link = this.links.get(output.to)

@@ -265,7 +265,7 @@ export class Reader {
     const first = this.u8()
     const low = (first >> 1) & 0x3f
     const magnitude = first < 0x80 ? low : this.#rest(low, 0x40)
-    if ((first & 1) === 0) return magnitude
+    if ((first & 1) === 0 || this.failed) return magnitude
     return magnitude < Number.MAX_SAFE_INTEGER ? -magnitude - 1 : this.#zero()
   }
 

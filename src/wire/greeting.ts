@@ -160,7 +160,6 @@ export function readGreeting(body: Uint8Array): Greeting | "malformed" | "versio
   const instance = reader.u32()
   const address = reader.string()
   const count = reader.u8()
-  if (count > FEATURES_MAX) return "malformed"
   const features: string[] = []
   for (let i = 0; i < count; i++) features.push(reader.string())
   const identity = { cluster, name, epoch, instance, address, minor, features }

@@ -54,10 +54,13 @@ const remote: Bench = {
       const { echo, counter } = await start("echo").ask<{ echo: number; counter: number }>("open", {
         bytes: CASTS * (TEXT.length + HEADER_BYTES),
       })
-      const address = await start("node").ask<string>("start", { name: "server", connect: [] })
+      const server = start("node")
+      const address = await server.ask<string>("start", { name: "server", connect: [] })
       const transport = tcp({ port: 0 })
       const options = { name: "client", transport, connect: [address], cookie: "bench" }
       await using node = await startNode(options)
+      await server.ask("members", 2)
+      await server.ask("quiet")
       const ref = await node.start(Echo, "remote")
       const raw = await Raw.open(echo)
       const results: Array<Result> = []

@@ -51,6 +51,7 @@ export const bench: Bench = {
       }
       for (let i = 0; i < NODES; i++) await add(`node-${i}`)
       await Promise.all([...nodes.values()].map((child) => child.ask("members", NODES + 1)))
+      await Promise.all([...nodes.values()].map((child) => child.ask("quiet")))
       context.note(`starting ${NAMES} processes`)
       const refs = await populate(node, nodes)
       const { rates, pauses } = await joins(context, node, nodes, refs, add)

@@ -62,6 +62,7 @@ export const bench: Bench = {
         await other.ask("start", { name: `peer-${i}`, connect: [node.address] })
       }
       await Promise.all(others.map((other) => other.ask("members", 3)))
+      await Promise.all([node.settled(), ...others.map((other) => other.ask("quiet"))])
       const ref = await own(node)
       context.note(`${NAMES} names, registered at once`)
       const local = await registerLocal(node, ref, others)

@@ -178,13 +178,70 @@ export function conformance(name: string, make: () => Promise<Subject>): void {
       assert.deepEqual([pair.accepted.closes, pair.dialled.closes], [1, 1])
     })
 
-    test("close() flushes even while the other side sends without looking", async () => {
-      await using pair = await connect(subject)
+    test("close() flushes while the other side sends and nobody here looks", async () => {
+      await using pair = await connect(subject, { receive: false })
+      pair.accepted.attach()
       for (let i = 0; i < 64; i++) pair.accepted.connection.write(pattern(65_536, i))
       pair.dialled.connection.write(text("last words"))
       pair.dialled.connection.close()
       assert.equal(asText(await pair.accepted.bytes(10)), "last words")
       assert.equal(await pair.accepted.closed, "ended")
+    })
+
+    test("no data comes after close(), neither new nor kept", async () => {
+      await using pair = await connect(subject, { receive: false })
+      pair.dialled.connection.write(pattern(1000, 1))
+      pair.dialled.connection.close()
+      await pair.dialled.breath()
+      pair.accepted.connection.close()
+      pair.accepted.attach()
+      pair.dialled.attach()
+      await Promise.all([pair.accepted.closed, pair.dialled.closed])
+      assert.equal(pair.accepted.received, 0)
+
+      await using other = await connect(subject, { receive: false })
+      let calls = 0
+      const closed = new Promise<CloseReason>((resolve) =>
+        other.accepted.connection.receive({
+          data: () => {
+            calls++
+            other.accepted.connection.close()
+          },
+          drain: () => {},
+          close: resolve,
+        }),
+      )
+      other.dialled.attach()
+      for (let i = 0; i < 100; i++) other.dialled.connection.write(pattern(65_536, i))
+      assert.equal(await closed, "ended")
+      assert.equal(calls, 1)
+    })
+
+    test("writing on to a side that has ended hurts nobody", async () => {
+      await using pair = await connect(subject)
+      for (let i = 0; i < 64; i++) pair.dialled.connection.write(pattern(65_536, i))
+      pair.accepted.connection.write(text("bye"))
+      pair.accepted.connection.close()
+      while (pair.dialled.closes === 0) {
+        pair.dialled.connection.write(text("x"))
+        await pair.dialled.breath()
+      }
+      assert.equal(await pair.accepted.closed, "ended")
+      // Bytes of ours were on their way: some hosts call that a loss.
+      assert.ok(["ended", "reset"].includes(await pair.dialled.closed))
+      assert.equal(pair.dialled.received, 3)
+    })
+
+    test("a close that was told isn't told again", async () => {
+      await using pair = await connect(subject)
+      pair.dialled.connection.close()
+      for (const side of [pair.dialled, pair.accepted]) {
+        await side.closed
+        const next = new Side(side.connection)
+        next.attach()
+        await side.breath()
+        assert.deepEqual([side.closes, next.closes], [1, 0])
+      }
     })
 
     test("both sides may close at once", async () => {
@@ -223,8 +280,10 @@ export function conformance(name: string, make: () => Promise<Subject>): void {
     })
 
     test("a writer that honours false loses nothing to a reader that is away", async () => {
-      await using pair = await connect(subject, { receive: false })
-      pair.dialled.attach()
+      await using pair = await connect(subject)
+      pair.dialled.connection.write(text("x"))
+      await pair.accepted.bytes(1)
+      pair.accepted.connection.receive(undefined)
       const total = 32 * 1024 * 1024
       const chunk = pattern(65_536, 3)
       let sent = 0
@@ -246,7 +305,20 @@ export function conformance(name: string, make: () => Promise<Subject>): void {
       }
       pair.dialled.connection.close()
       assert.equal(await pair.accepted.closed, "ended")
-      assert.equal(pair.accepted.received, total)
+      assert.equal(pair.accepted.received, 1 + total)
+    })
+
+    test("a drain that came while nobody was there is told to who comes next", async () => {
+      await using pair = await connect(subject, { receive: false })
+      let sent = 0
+      for (let room = true; room; sent += 65_536) {
+        room = pair.dialled.connection.write(pattern(65_536, 1))
+        if (room) await pair.dialled.breath()
+      }
+      await pair.accepted.all(sent)
+      const next = new Side(pair.dialled.connection)
+      next.attach()
+      await next.drained()
     })
 
     test("a hundred connections at once don't mix", async () => {
@@ -420,6 +492,13 @@ export class Side {
       missing -= Math.min(missing, chunk.length)
     }
     return joined(taken)
+  }
+
+  /** Attaches, and waits until `count` bytes came. */
+  async all(count: number): Promise<void> {
+    this.discard = true
+    this.attach()
+    await this.#until(() => this.received >= count, `${count} bytes`)
   }
 
   /** Takes as many bytes as `chunks` have, and compares them. */

@@ -39,11 +39,13 @@ for (const [name, make] of networks) {
 
     test("two members learn who the other is", async () => {
       await using pair = await connect({ transport }, { receive: false })
+      const timers = clock()
       const [a, b] = await succeed(
         pair,
-        local("a", { epoch: 3 }),
-        local("b", { epoch: 2 ** 53 - 1 }),
+        { ...local("a", { epoch: 3 }), timer: timers.timer },
+        { ...local("b", { epoch: 2 ** 53 - 1 }), timer: timers.timer },
       )
+      assert.equal(timers.pending, 0)
       assert.deepEqual(a.peer, { ...identity("b"), epoch: 2 ** 53 - 1, features: [] })
       assert.deepEqual(b.peer, { ...identity("a"), epoch: 3, features: [] })
       assert.equal(a.rest.length + b.rest.length, 0)

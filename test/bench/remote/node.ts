@@ -43,6 +43,8 @@ serve({
           .filter(({ status }) => status === "up").length === count,
       10,
     ),
+  /** Resolves once all members agree on the ring and nothing is on the move. */
+  quiet: () => running().settled(),
   /** Resolves once the node knows this many names. */
   names: (count: number) => until(() => running().count() === count),
   began,
