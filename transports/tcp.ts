@@ -99,20 +99,9 @@ function listen(options: TcpOptions, accept: (connection: Connection) => void): 
 function serve(options: TcpOptions, opened: (socket: net.Socket) => void): net.Server {
   if (options.tls === undefined) return net.createServer({ noDelay: true }, opened)
   const handshakeTimeout = options.connectTimeoutMillis ?? CONNECT_TIMEOUT_MILLIS
-  const server = tls.createServer({ handshakeTimeout, ...options.tls }, (socket) => {
-    if (!unproven(options.tls, socket)) return opened(socket)
-    socket.on("error", ignore)
-    socket.destroy()
-    options.onError?.(new Error(`${remoteOf(socket)} has no certificate that we trust`))
-  })
+  const server = tls.createServer({ handshakeTimeout, ...options.tls }, opened)
   server.on("tlsClientError", (error) => options.onError?.(error))
   return server
-}
-
-/** Hosts differ in whether they refuse by themselves a client that shows no trusted certificate. */
-function unproven(options: TlsOptions | undefined, socket: tls.TLSSocket): boolean {
-  if (options?.requestCert !== true || options.rejectUnauthorized === false) return false
-  return !socket.authorized
 }
 
 /** Resolves once the port is free: `server.close` also waits for all connections to end. */

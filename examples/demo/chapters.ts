@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { renewed, resumed } from "./audit.ts"
+import { renewed, resumed } from "./books.ts"
 import { keys } from "./counter.ts"
 import { RATE, type Stage } from "./stage.ts"
 
@@ -65,6 +65,7 @@ export async function join(stage: Stage, name: string): Promise<void> {
   stage.promise(kept.length === moved.length, "counters lost their state as they moved")
   stage.promise(renewed(before, after).length === 0, "counters started anew as a node joined")
   await stage.between()
+  await stage.account()
 }
 
 /** A node leaves: its counters go to the others while they are called. */
@@ -91,4 +92,5 @@ export async function leave(stage: Stage, name: string): Promise<void> {
   stage.promise(kept.length === moved.length, "counters lost their state as they moved")
   stage.promise(renewed(before, after).length === 0, "counters started anew as a node left")
   await stage.between()
+  await stage.account()
 }

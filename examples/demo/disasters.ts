@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { renewed } from "./audit.ts"
+import { renewed } from "./books.ts"
 import type { Program } from "./program.ts"
 import { RATE, type Stage } from "./stage.ts"
 
@@ -44,6 +44,7 @@ export async function kill(stage: Stage, name: string, replacement: string): Pro
   screen.note(`three nodes again: ${stage.spread}`, "good")
   await stage.check()
   await stage.between()
+  await stage.account()
 }
 
 /** A process is frozen for longer than the others wait for it, and goes on. */
@@ -98,6 +99,7 @@ export async function freeze(stage: Stage, name: string): Promise<void> {
   )
   await stage.books.reopen(one, RATE)
   await stage.between()
+  await stage.account()
 }
 
 interface Fall {

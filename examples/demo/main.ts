@@ -14,14 +14,15 @@ import { keys } from "./counter.ts"
 import { freeze, kill } from "./disasters.ts"
 import { Fleet } from "./fleet.ts"
 import type { Program } from "./program.ts"
-import { type Row, Screen } from "./screen.ts"
+import { Screen } from "./screen.ts"
 import { Stage } from "./stage.ts"
+import type { Row } from "./table.ts"
 import { judge } from "./verdict.ts"
 
 const json = process.argv.includes("--json")
 const fleet = new Fleet(({ by, event, at }) => {
-  const told = tell(by, event)
-  if (told !== undefined) screen.note(told, "dim", at)
+  const what = sight(event)
+  if (what !== undefined) screen.see(by, what, at)
 })
 const screen = new Screen(json ? process.stderr : process.stdout, () => fleet.programs.map(row))
 const stage = new Stage(fleet, screen)
@@ -72,26 +73,26 @@ function row(one: Program): Row {
   }
 }
 
-/** What is worth a line of the timeline. */
-function tell(by: string, event: NodeEvent): string | undefined {
+/** What is worth a line of the timeline: how it goes on after "alder sees". */
+function sight(event: NodeEvent): string | undefined {
   switch (event._tag) {
-    case "MemberSuspect":
-      return `${by} suspects ${event.node}`
-    case "MemberTrusted":
-      return `${by} trusts ${event.node} again`
-    case "MemberDown":
-      return `${by} sees ${event.node} down (${event.reason})`
     case "MemberUp":
-      return `${by} sees ${event.node} up`
+      return `${event.node} up`
+    case "MemberSuspect":
+      return `no answer from ${event.node}: a suspect`
+    case "MemberTrusted":
+      return `${event.node} answer again`
+    case "MemberDown":
+      return `${event.node} down (${event.reason})`
     case "MemberLeft":
-      return `${by} sees that ${event.node} has left`
+      return `${event.node} leave`
     case "Slept":
-      return `${by} finds that it slept for ${Math.round(event.millis)} ms`
+      return `that it slept for ${Math.round(event.millis)} ms`
     case "HandoffFailed":
-      return `${by}: ${event.processes.length} counters could not move`
+      return `${event.processes.length} counters fail to move`
     case "NameConflict":
     case "EventsLost":
-      return `${by}: ${JSON.stringify(event)}`
+      return `trouble: ${JSON.stringify(event)}`
     default:
       return undefined
   }

@@ -3,18 +3,9 @@
  *
  * @module
  */
+import process from "node:process"
 import type { WriteStream } from "node:tty"
-
-/** A line of the table. */
-export interface Row {
-  readonly name: string
-  /** What is true of the program. */
-  readonly program: string
-  /** How the other nodes see it. */
-  readonly seen: string
-  readonly counters: number
-  readonly callsPerSecond: number
-}
+import { lines, type Row, WIDTH } from "./table.ts"
 
 /** How a line is meant. */
 export type Tone = "plain" | "dim" | "good" | "bad" | "warn" | "bold"
@@ -27,24 +18,12 @@ const CODES: Readonly<Record<Tone, string>> = {
   warn: "33",
   bold: "1",
 }
-const TONES: Readonly<Record<string, Tone>> = {
-  running: "good",
-  up: "good",
-  starting: "dim",
-  joining: "dim",
-  gone: "dim",
-  left: "dim",
-  leaving: "warn",
-  suspect: "warn",
-  frozen: "warn",
-  killed: "bad",
-  down: "bad",
-}
-/** Characters to a line of the table, and of the timeline at most. */
-const WIDTH = 76
+/** Characters to a line of the timeline. */
 const WIDTH_MAX = 100
-const BAR_MAX = 32
+const INDENT = 11
 const REDRAW_MILLIS = 200
+/** Nodes that see the same within this time share a line. */
+const CHORUS_MILLIS = 250
 
 /** Writes to a stream: with colours and the table when it is a terminal, else a plain log. */
 export class Screen {
@@ -52,8 +31,10 @@ export class Screen {
   readonly #colours: boolean
   readonly #live: boolean
   readonly #rows: () => ReadonlyArray<Row>
-  readonly #start = Date.now()
+  readonly #start: number = Date.now()
   readonly #timer: ReturnType<typeof setInterval> | undefined
+  /** What was seen but isn't written yet: by whom, and when first. */
+  readonly #seen = new Map<string, { readonly by: Array<string>; readonly at: number }>()
   /** Lines of the table that stand below the timeline. */
   #drawn = 0
 
@@ -62,12 +43,13 @@ export class Screen {
     this.#rows = rows
     const terminal = out.isTTY === true && process.env.TERM !== "dumb"
     this.#colours = terminal && !process.env.NO_COLOR
-    this.#live = terminal && out.columns >= WIDTH
+    this.#live = terminal && out.columns > WIDTH
     if (this.#live) this.#timer = setInterval(() => this.#draw(""), REDRAW_MILLIS)
   }
 
   /** A line without a time. */
   line(text = "", tone: Tone = "plain"): void {
+    this.#flush()
     this.#draw(`${this.#paint(text, tone)}\n`)
   }
 
@@ -77,28 +59,49 @@ export class Screen {
     this.line(title, "bold")
   }
 
-  /** Something that happened now, or at a time (Date.now). */
-  note(text: string, tone: Tone = "plain", at: number = Date.now()): void {
-    const seconds = ((at - this.#start) / 1000).toFixed(2).padStart(6)
-    const [first = "", ...more] = wrapped(text, this.#width - 12)
-    this.#draw(`${this.#paint(`+${seconds} s`, "dim")}  ${this.#paint(first, tone)}\n`)
-    for (const next of more) this.#draw(`${" ".repeat(11)}${this.#paint(next, tone)}\n`)
+  /** Something that has just happened. */
+  note(text: string, tone: Tone = "plain"): void {
+    this.#flush()
+    this.#write(text, tone, Date.now())
   }
 
-  /** Characters to a line; a log has no limit. */
-  get #width(): number {
-    return this.#live ? Math.min(this.#out.columns, WIDTH_MAX) : Number.POSITIVE_INFINITY
+  /** Something that a node saw, at a time (Date.now); `what` goes on after "alder and birch see". */
+  see(by: string, what: string, at: number): void {
+    const seen = this.#seen.get(what)
+    if (seen !== undefined) seen.by.push(by)
+    else {
+      this.#seen.set(what, { by: [by], at })
+      setTimeout(() => this.#flush(), CHORUS_MILLIS).unref()
+    }
+  }
+
+  #flush(): void {
+    const seen = [...this.#seen]
+    this.#seen.clear()
+    for (const [what, { by, at }] of seen) {
+      const who = [by.slice(0, -1).join(", "), by.at(-1)].filter((part) => part).join(" and ")
+      this.#write(`${who} ${by.length === 1 ? "sees" : "see"} ${what}`, "dim", at)
+    }
+  }
+
+  #write(text: string, tone: Tone, at: number): void {
+    const width = this.#live ? Math.min(this.#out.columns, WIDTH_MAX) : Number.POSITIVE_INFINITY
+    const seconds = ((at - this.#start) / 1000).toFixed(2).padStart(6)
+    const indent = `\n${" ".repeat(INDENT)}`
+    const painted = wrapped(text, width - INDENT - 1).map((part) => this.#paint(part, tone))
+    this.#draw(`${this.#paint(`+${seconds} s`, "dim")}  ${painted.join(indent)}\n`)
   }
 
   /** Takes the live table off the screen, for good. */
   close(): void {
+    this.#flush()
     clearInterval(this.#timer)
     this.#out.write(this.#erase())
   }
 
   #draw(above: string): void {
-    const table = this.#live ? this.#table() : []
     const erase = this.#erase()
+    const table = this.#live ? lines(this.#rows(), (text, tone) => this.#paint(text, tone)) : []
     this.#drawn = table.length
     this.#out.write(`${erase}${above}${table.map((line) => `${line}\n`).join("")}`)
   }
@@ -109,47 +112,19 @@ export class Screen {
     return up
   }
 
-  #table(): ReadonlyArray<string> {
-    const rows = this.#rows()
-    if (rows.length === 0) return []
-    const head = ` ${cell("node", 8)}${cell("program", 10)}${cell("seen as", 10)}counters`
-    return [
-      "",
-      this.#paint(`${head.padEnd(WIDTH - 8)}calls/s`, "dim"),
-      ...rows.map((row) => this.#row(row)),
-    ]
-  }
-
-  #row({ name, program, seen, counters, callsPerSecond }: Row): string {
-    const bar = "█".repeat(Math.round((Math.min(counters, 160) * BAR_MAX) / 160))
-    return [
-      ` ${this.#paint(cell(name, 8), "bold")}`,
-      this.#paint(cell(program, 10), TONES[program] ?? "plain"),
-      this.#paint(cell(seen, 10), TONES[seen] ?? "plain"),
-      `${String(counters).padStart(3)} ${cell(bar, BAR_MAX + 1)}`,
-      String(Math.round(callsPerSecond)).padStart(WIDTH - BAR_MAX - 34),
-    ].join("")
-  }
-
   #paint(text: string, tone: Tone): string {
     const code = CODES[tone]
     return this.#colours && code !== "" ? `\x1b[${code}m${text}\x1b[0m` : text
   }
 }
 
-function cell(text: string, width: number): string {
-  return text.padEnd(width)
-}
-
 /** A text as lines of at most so many characters. */
 function wrapped(text: string, width: number): ReadonlyArray<string> {
-  const lines: Array<string> = []
-  let line = ""
+  const parts: Array<string> = []
   for (const word of text.split(" ")) {
-    if (line !== "" && line.length + 1 + word.length > width) {
-      lines.push(line)
-      line = word
-    } else line = line === "" ? word : `${line} ${word}`
+    const last = parts.at(-1)
+    if (last === undefined || last.length + 1 + word.length > width) parts.push(word)
+    else parts[parts.length - 1] = `${last} ${word}`
   }
-  return [...lines, line]
+  return parts
 }

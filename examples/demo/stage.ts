@@ -4,10 +4,12 @@
  *
  * @module
  */
-import { type Audit, Books, type Outage, settled } from "./audit.ts"
+import { settled } from "./agreement.ts"
+import { type Audit, Books } from "./books.ts"
 import { keys } from "./counter.ts"
 import type { Fleet } from "./fleet.ts"
 import type { View } from "./node.ts"
+import { type Outage, unexcused } from "./outage.ts"
 import type { Program } from "./program.ts"
 import type { Screen } from "./screen.ts"
 
@@ -96,10 +98,33 @@ export class Stage {
     if (reader === undefined) throw new Error("BUG: no node runs")
     const after = await this.books.audit(reader)
     this.audit = after
-    const { wrong } = after
-    const named = `${wrong.slice(0, 5).join(", ")}${wrong.length > 5 ? ", …" : ""}`
-    this.promise(wrong.length === 0, `${wrong.length} counters hold what they can't: ${named}`)
+    const wrong = after.wrong.length
+    this.promise(wrong === 0, `${wrong} counters hold what they can't, ${after.wrong[0]} for one`)
     return { before, after }
+  }
+
+  /** Says how many calls were made since the last time, and how many of them failed. */
+  async account(): Promise<void> {
+    const { figures } = this
+    const tallies = await this.books.tallies()
+    const all = [...tallies.values()]
+    const failures = all.flatMap((tally) => tally.failures).length
+    const failed = unexcused(tallies, this.outages)
+    const rise = (figure: string, value: number): number => {
+      const by = value - (figures[figure] ?? 0)
+      figures[figure] = value
+      return by
+    }
+    const calls = rise(
+      "callsTotal",
+      all.reduce((sum, tally) => sum + tally.calls, 0),
+    )
+    const broken = rise("callsFailed", failed.length)
+    const excused = rise("callsExcused", failures - failed.length)
+    const but = excused === 0 ? "" : `, but for ${excused} to a node not yet known to be down`
+    this.screen.note(`${calls} calls meanwhile, ${broken} failed${but}`)
+    const last = JSON.stringify(failed.at(-1))
+    this.promise(broken === 0, `${broken} calls failed that had no right to, the last: ${last}`)
   }
 
   /** Notes what went wrong unless it holds. */

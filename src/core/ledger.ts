@@ -195,6 +195,7 @@ export function hide(state: State, now: number, table: Table.Table, outputs: Arr
     entries: new Map(),
     grants: new Map(),
     served: new Set(),
+    adopted: new Set(),
     taken: new Set(),
   }
   const names = table.names

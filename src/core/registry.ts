@@ -255,9 +255,9 @@ export function orphanGrants(state: State): ReadonlyArray<Grant> {
 /** Claims of nodes that are down and whose names no live node has served since: best one per name. */
 export function orphanNames(state: State): ReadonlyArray<Entry> {
   const best = new Map<string, Entry>()
-  for (const { entries, served } of state.hiding) {
+  for (const { entries, served, adopted } of state.hiding) {
     for (const entry of entries.values()) {
-      if (served.has(entry.name)) continue
+      if (served.has(entry.name) || adopted.has(entry.name)) continue
       const other = best.get(entry.name)
       if (other === undefined || Rivals.beats(state.policy, entry, other))
         best.set(entry.name, entry)
@@ -268,7 +268,7 @@ export function orphanNames(state: State): ReadonlyArray<Entry> {
 
 /** Notes that this node takes a name over: it is registered again, or given up, but never twice. */
 export function adopt(state: State, name: string): void {
-  for (const { entries, served } of state.hiding) if (entries.has(name)) served.add(name)
+  for (const { entries, adopted } of state.hiding) if (entries.has(name)) adopted.add(name)
 }
 
 /** The grants I hold, by slot. */

@@ -58,6 +58,8 @@ export interface Contents {
   readonly grants: Map<number, Grant>
   /** Names of `entries` that a live node has served since: nothing is left to take over. */
   readonly served: Set<string>
+  /** Names of `entries` that this node has begun to take over. */
+  readonly adopted: Set<string>
   /** Slots of `grants` that a live node has held since. */
   readonly taken: Set<number>
 }

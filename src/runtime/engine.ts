@@ -85,7 +85,7 @@ export class Engine {
   /** Names registered in addition, by the process they belong to. */
   readonly #aliases = new Map<number, Array<string>>()
   #driver: Driver | undefined
-  /** Names taken over whose processes are being started. */
+  /** Names whose processes are being started here, until the registry has them. */
   readonly #booting = new Set<string>()
   #address = ""
   #closed = false
@@ -237,6 +237,7 @@ export class Engine {
   registered(cell: Cell): void {
     const { name, generation, pid, meta } = cell
     const { now, wall } = this.platform
+    this.#booting.add(name)
     this.driver.input({ _tag: "Register", now: now(), wall: wall(), name, generation, pid, meta })
   }
 
@@ -245,12 +246,11 @@ export class Engine {
     const init = cell.hosted.decodeInit(cell.meta)
     this.#booting.add(cell.name)
     this.processes.boot(cell, init.value, (error) => {
-      this.#booting.delete(cell.name)
       if (error === undefined) {
         this.registered(cell)
-        this.router.release(cell.name)
         this.events.emit({ _tag: "ProcessStarted", process: cell.name })
       } else {
+        this.#booting.delete(cell.name)
         const reason = new StartFailed(cell.name, reasonOf(error)).message
         this.events.emit({ _tag: "ProcessStopped", process: cell.name, reason })
       }
@@ -428,6 +428,7 @@ export class Engine {
   #perform(output: Cluster.Output): void {
     switch (output._tag) {
       case "Changed":
+        if (this.#booting.size > 0 && output.after !== undefined) this.#booting.delete(output.name)
         // Its owner has entered the name: the registry stands for the reservation now.
         this.starts.unreserve(output.name)
         return this.router.changed(output.name, output.before, output.after)

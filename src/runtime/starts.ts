@@ -198,7 +198,6 @@ export class Starts {
       over()
       this.#engine.events.emit({ _tag: "ProcessStarted", process: name })
       const node = this.#engine.core.registry.index.get(name)?.table.owner ?? this.#engine.name
-      this.#engine.router.release(name)
       // The answer goes out behind the registration, so that its receiver can look the name up.
       this.#engine.driver.afterFlush(() => {
         waiting.forEach((one, i) => {

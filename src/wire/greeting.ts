@@ -10,6 +10,7 @@
  * @module
  */
 import { Reader, Writer } from "./bytes.ts"
+import { PROOF_BYTES } from "./proof.ts"
 
 /** Kinds of frames during the handshake. */
 export const KIND = { hello: 1, challenge: 2, proof: 3, welcome: 4, refusal: 5 } as const
@@ -21,9 +22,8 @@ export const PROTOCOL_MINOR: number = 0
 /** The oldest minor version still spoken here. */
 export const PROTOCOL_MINOR_MIN: number = 0
 
-/** Bytes of a nonce, and of a proof. */
+/** Bytes of a nonce. */
 export const NONCE_BYTES: number = 32
-export const PROOF_BYTES: number = 32
 
 /** The longest cluster name, in UTF-16 code units. */
 export const CLUSTER_MAX: number = 128

@@ -22,18 +22,14 @@
  * @module
  */
 import type { Connection } from "../transport.ts"
-import { Writer } from "./bytes.ts"
-import * as Frame from "./frame.ts"
+import { Exchange, Stop, type Timer } from "./exchange.ts"
 import * as Greeting from "./greeting.ts"
 import { type Identity, KIND, type Rejection } from "./greeting.ts"
+import * as Proof from "./proof.ts"
 
+export { FAREWELL_MILLIS, HANDSHAKE_TIMEOUT_MILLIS } from "./exchange.ts"
 export type { Identity, Rejection } from "./greeting.ts"
 export { PROTOCOL_MAJOR, PROTOCOL_MINOR } from "./greeting.ts"
-
-/** How long a handshake may take. */
-export const HANDSHAKE_TIMEOUT_MILLIS: number = 5000
-/** How long a side that was refused may take to hear it. */
-export const FAREWELL_MILLIS: number = 1000
 
 /** The other side, proven. `minor` is the version to speak; `features` are those both sides have. */
 export interface Peer extends Identity {
@@ -62,7 +58,7 @@ export interface Local {
    */
   readonly admit: (peer: Peer, direction: "in" | "out") => Verdict
   /** Runs `f` once after at least `millis`; the result cancels it. */
-  readonly timer: (millis: number, f: () => void) => () => void
+  readonly timer: Timer
   /** Random bytes that nobody can guess. */
   readonly randomBytes: (count: number) => Uint8Array
 }
@@ -105,12 +101,12 @@ export class HandshakeFailed extends Error {
  * side having been told why where that was possible.
  */
 export function initiate(connection: Connection, local: Local): Promise<Established> {
-  return new Session(connection, local, "dialler").run(async (session) => {
+  return run(connection, local, "dialler", async (session) => {
     session.hello = session.greet(KIND.hello)
     session.challenge = await session.next(KIND.challenge)
     const peer = session.understand(session.challenge)
     session.judge(peer, "out")
-    const proof = await session.proof("dialler")
+    const proof = await session.prove("dialler")
     // From here on the acceptor may take us for a member: a refusal would look like a message.
     session.mute = true
     session.send(Greeting.writeProof(KIND.proof, proof))
@@ -122,13 +118,14 @@ export function initiate(connection: Connection, local: Local): Promise<Establis
 
 /** The acceptor's side. See {@link initiate}. */
 export function respond(connection: Connection, local: Local): Promise<Established> {
-  return new Session(connection, local, "acceptor").run(async (session) => {
+  return run(connection, local, "acceptor", async (session) => {
     session.hello = await session.next(KIND.hello)
     const peer = session.understand(session.hello)
     session.challenge = session.greet(KIND.challenge)
     const proof = await session.next(KIND.proof)
     await session.verify("dialler", proof)
-    const welcome = Greeting.writeProof(KIND.welcome, await session.proof("acceptor"))
+    const welcome = Greeting.writeProof(KIND.welcome, await session.prove("acceptor"))
+    // Nothing is awaited between the verdict and the welcome: the verdict still holds.
     session.judge(peer, "in")
     session.mute = true
     session.send(welcome)
@@ -140,19 +137,28 @@ export function respond(connection: Connection, local: Local): Promise<Establish
 
 type Role = "dialler" | "acceptor"
 
-/** Thrown inside a handshake to end it. */
-class Stop {
-  readonly by: "us" | "them"
-  readonly refusal: Greeting.Refusal
-  constructor(by: "us" | "them", reason: Rejection, detail: string, named: Named = {}) {
-    this.by = by
-    this.refusal = { reason, detail, epoch: named.epoch, instance: named.instance }
+async function run(
+  connection: Connection,
+  local: Local,
+  role: Role,
+  steps: (session: Session) => Promise<Peer>,
+): Promise<Established> {
+  const exchange = new Exchange(connection, local.timer)
+  const session = new Session(exchange, local, role)
+  exchange.start()
+  try {
+    const peer = await steps(session)
+    exchange.check()
+    return { peer, rest: exchange.finish(), connection }
+  } catch (error) {
+    if (!(error instanceof Stop)) {
+      exchange.abandon()
+      throw error
+    }
+    if (error.by === "them" || session.mute) exchange.abandon()
+    else await exchange.part(await session.refusal(error.refusal))
+    throw new HandshakeFailed(connection.remote, error.by, error.refusal)
   }
-}
-
-interface Named {
-  readonly epoch?: number | undefined
-  readonly instance?: number | undefined
 }
 
 /** Refusals that a stranger, too, may have reason to send: nothing follows from them but a retry. */
@@ -167,48 +173,24 @@ const UNPROVEN: ReadonlySet<Rejection> = new Set<Rejection>([
   "closed",
 ])
 
-const NO_BYTES = new Uint8Array(0)
-const NO_PROOF = new Uint8Array(Greeting.PROOF_BYTES)
-
 class Session {
   /** The bodies of both greetings, once they are known: what the proofs are about. */
   hello: Uint8Array | undefined
   challenge: Uint8Array | undefined
   /** Nothing more may be sent. */
   mute = false
-  readonly #connection: Connection
+  readonly #exchange: Exchange
   readonly #local: Local
   readonly #role: Role
-  #pending: Uint8Array = NO_BYTES
-  #stop: Stop | undefined
-  #closed = false
-  #wake: () => void = nothing
 
-  constructor(connection: Connection, local: Local, role: Role) {
-    this.#connection = connection
+  constructor(exchange: Exchange, local: Local, role: Role) {
+    this.#exchange = exchange
     this.#local = local
     this.#role = role
   }
 
-  /** Runs `steps` within the time limit, and puts the connection into the state that was promised. */
-  async run(steps: (session: Session) => Promise<Peer>): Promise<Established> {
-    const cancel = this.#local.timer(HANDSHAKE_TIMEOUT_MILLIS, () =>
-      this.#end(new Stop("us", "timeout", `no handshake within ${HANDSHAKE_TIMEOUT_MILLIS} ms`)),
-    )
-    try {
-      const peer = await steps(this)
-      if (this.#stop !== undefined) throw this.#stop
-      return { peer, rest: this.#pending, connection: this.#connection }
-    } catch (error) {
-      if (!(error instanceof Stop)) {
-        this.#connection.destroy()
-        throw error
-      }
-      await this.#part(error)
-      throw new HandshakeFailed(this.#connection.remote, error.by, error.refusal)
-    } finally {
-      cancel()
-    }
+  send(body: Uint8Array): void {
+    this.#exchange.send(body)
   }
 
   /** Sends our greeting; its body. */
@@ -219,18 +201,9 @@ class Session {
     return body
   }
 
-  send(body: Uint8Array): void {
-    const writer = new Writer(body.length + Frame.HEADER_BYTES)
-    const at = Frame.begin(writer)
-    writer.raw(body)
-    Frame.end(writer, at)
-    // Never more than a few hundred bytes: whether the buffer is full needn't be asked.
-    this.#connection.write(writer.take())
-  }
-
   /** The body of the next frame, which must be of this kind. */
   async next(kind: number): Promise<Uint8Array> {
-    const body = await this.#read()
+    const body = await this.#exchange.read()
     if (body[0] === kind) return body
     if (body[0] === KIND.refusal) throw await this.#refused(body)
     throw new Stop("us", "malformed", "not the frame that is due")
@@ -241,12 +214,10 @@ class Session {
     const { identity } = this.#local
     const greeting = Greeting.readGreeting(body)
     if (greeting === "malformed") throw new Stop("us", "malformed", "not a greeting")
-    const minor = greeting === "version" ? -1 : Math.min(greeting.identity.minor, identity.minor)
-    const oldest = greeting === "version" ? 0 : greeting.minorMin
-    if (greeting === "version" || minor < Math.max(oldest, Greeting.PROTOCOL_MINOR_MIN)) {
-      const ours = `${Greeting.PROTOCOL_MAJOR}.${identity.minor}`
-      throw new Stop("us", "version", `no version in common with ${ours}`)
-    }
+    if (greeting === "version") throw incompatible(identity)
+    const minor = Math.min(greeting.identity.minor, identity.minor)
+    if (minor < Math.max(greeting.minorMin, Greeting.PROTOCOL_MINOR_MIN))
+      throw incompatible(identity)
     if (greeting.identity.cluster !== identity.cluster) {
       throw new Stop("us", "cluster", "another cluster")
     }
@@ -257,6 +228,7 @@ class Session {
 
   /** Throws unless this node wants the peer. */
   judge(peer: Peer, direction: "in" | "out"): void {
+    this.#exchange.check()
     const { identity, admit } = this.#local
     // Checked here as well: who relays a node's own frames back to it must get nowhere.
     if (peer.name === identity.name && peer.instance === identity.instance) {
@@ -267,81 +239,28 @@ class Session {
     throw new Stop("us", verdict.reason, `${peer.name} isn't admitted`, verdict)
   }
 
-  /** The proof that `role` knows the cookie, about both greetings and `more`. */
-  proof(role: string, more: Uint8Array = NO_BYTES): Promise<Uint8Array> {
+  /** The proof of `label`, about both greetings and `more`. */
+  prove(label: string, more: Uint8Array = new Uint8Array(0)): Promise<Uint8Array> {
     const { hello, challenge } = this
     if (hello === undefined || challenge === undefined) throw new Error("BUG: nothing to prove yet")
-    const writer = new Writer(hello.length + challenge.length + more.length + 64)
-    writer.string(`skein ${Greeting.PROTOCOL_MAJOR} ${role}`)
-    // With their lengths: no two different conversations give the same bytes.
-    writer.bytes(hello)
-    writer.bytes(challenge)
-    writer.bytes(more)
-    return hmac(this.#local.cookie, writer.take())
+    const versioned = `skein ${Greeting.PROTOCOL_MAJOR} ${label}`
+    return Proof.create(this.#local.cookie, versioned, [hello, challenge, more])
   }
 
   /** Throws unless `body` carries the proof of `role`. */
-  async verify(role: string, body: Uint8Array): Promise<void> {
+  async verify(role: Role, body: Uint8Array): Promise<void> {
     const given = Greeting.readProof(body)
     if (given === undefined) throw new Stop("us", "malformed", "not a proof")
-    if (equal(given, await this.proof(role))) return
+    if (Proof.equal(given, await this.prove(role))) return
     throw new Stop("us", "authentication", "another cookie")
   }
 
-  // --- reading -----------------------------------------------------------------------------------
-
-  /** The next frame's body. Handlers are there only while one is awaited: else bytes stay outside. */
-  async #read(): Promise<Uint8Array> {
-    if (this.#stop === undefined && !this.#complete()) await this.#receive()
-    if (this.#stop !== undefined) throw this.#stop
-    const end = Frame.HEADER_BYTES + this.#length()
-    const body = new Uint8Array(this.#pending.subarray(Frame.HEADER_BYTES, end))
-    this.#pending = this.#pending.subarray(end)
-    return body
+  /** A refusal's body, proven where it has to be. */
+  async refusal(refusal: Greeting.Refusal): Promise<Uint8Array> {
+    const covered = Greeting.writeRefusal(refusal)
+    if (UNPROVEN.has(refusal.reason)) return Greeting.sealRefusal(covered, Proof.none())
+    return Greeting.sealRefusal(covered, await this.prove(`${this.#role} refuses`, covered))
   }
-
-  /** Resolves when a frame is complete, or the handshake has to stop. */
-  #receive(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve
-      this.#connection.receive({
-        data: (bytes) => {
-          this.#pending = this.#pending.length === 0 ? bytes : concat(this.#pending, bytes)
-          if (!this.#complete()) return
-          // At once, so that what follows, be it the end, is told to who takes over.
-          this.#connection.receive(undefined)
-          resolve()
-        },
-        drain: nothing,
-        close: (reason) => {
-          this.#closed = true
-          this.#end(new Stop("them", "closed", `the connection was closed (${reason})`))
-        },
-      })
-    })
-  }
-
-  /** Whether there is nothing to wait for: a frame is here, or one announced that is too long. */
-  #complete(): boolean {
-    if (this.#pending.length < Frame.HEADER_BYTES) return false
-    const length = this.#length()
-    if (length > Frame.HANDSHAKE_FRAME_BYTES_MAX) {
-      this.#end(new Stop("us", "too-large", "a frame longer than any of a handshake"))
-      return true
-    }
-    return this.#pending.length >= Frame.HEADER_BYTES + length
-  }
-
-  #length(): number {
-    return new DataView(this.#pending.buffer, this.#pending.byteOffset).getUint32(0, true)
-  }
-
-  #end(stop: Stop): void {
-    this.#stop ??= stop
-    this.#wake()
-  }
-
-  // --- refusals ----------------------------------------------------------------------------------
 
   /** What the other side's refusal means. */
   async #refused(body: Uint8Array): Promise<Stop> {
@@ -351,62 +270,14 @@ class Session {
     if (UNPROVEN.has(reason)) return new Stop("them", reason, detail)
     const from = this.#role === "dialler" ? "acceptor" : "dialler"
     const known = this.hello !== undefined && this.challenge !== undefined
-    if (known && equal(read.proof, await this.proof(`${from} refuses`, read.covered))) {
+    if (known && Proof.equal(read.proof, await this.prove(`${from} refuses`, read.covered))) {
       return new Stop("them", reason, detail, { epoch, instance })
     }
     return new Stop("them", "authentication", `a refusal without proof (${reason})`)
   }
-
-  /** Tells the other side why, where that makes sense, and sees the connection closed. */
-  async #part(stop: Stop): Promise<void> {
-    if (this.#closed) return
-    if (stop.by === "them" || this.mute) return this.#connection.destroy()
-    const covered = Greeting.writeRefusal(stop.refusal)
-    const proof = UNPROVEN.has(stop.refusal.reason)
-      ? NO_PROOF
-      : await this.proof(`${this.#role} refuses`, covered)
-    this.send(Greeting.sealRefusal(covered, proof))
-    await new Promise<void>((resolve) => {
-      const cancel = this.#local.timer(FAREWELL_MILLIS, () => this.#connection.destroy())
-      this.#connection.receive({
-        data: nothing,
-        drain: nothing,
-        close: () => {
-          cancel()
-          resolve()
-        },
-      })
-      this.#connection.close()
-    })
-  }
 }
 
-// --- helpers -------------------------------------------------------------------------------------
-
-function nothing(): void {}
-
-function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const both = new Uint8Array(a.length + b.length)
-  both.set(a)
-  both.set(b, a.length)
-  return both
-}
-
-/** HMAC-SHA-256 (RFC 2104, FIPS 180-4). Without a cookie there is nothing to prove: zeros. */
-async function hmac(cookie: string | undefined, bytes: Uint8Array): Promise<Uint8Array> {
-  if (cookie === undefined) return NO_PROOF
-  const { subtle } = globalThis.crypto
-  // The byte in front keeps the key from being empty, which not every host takes.
-  const raw = new TextEncoder().encode(`\u0001${cookie}`)
-  const algorithm = { name: "HMAC", hash: "SHA-256" }
-  const key = await subtle.importKey("raw", raw, algorithm, false, ["sign"])
-  return new Uint8Array(await subtle.sign("HMAC", key, bytes as Uint8Array<ArrayBuffer>))
-}
-
-/** Whether two proofs are equal, in a time that doesn't tell where they differ. */
-function equal(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false
-  let difference = 0
-  for (let i = 0; i < a.length; i++) difference |= a[i]! ^ b[i]!
-  return difference === 0
+function incompatible(identity: Identity): Stop {
+  const ours = `${Greeting.PROTOCOL_MAJOR}.${identity.minor}`
+  return new Stop("us", "version", `no version in common with ${ours}`)
 }

@@ -37,7 +37,7 @@ export function decode<A>(codec: Codec<A>, bytes: Uint8Array): A | undefined {
 }
 
 /** The bytes that encode `value`. */
-export function encode<A>(codec: Codec<A>, value: A): Uint8Array {
+export function encode<A>(codec: Codec<A>, value: NoInfer<A>): Uint8Array {
   const writer = new Writer(256)
   codec.write(writer, value)
   return writer.take()

@@ -20,8 +20,6 @@ const RUNS = 5
 // --- remote --------------------------------------------------------------------------------------
 
 const RUN_MILLIS = 600
-/** How many bytes a message of the baseline has on top of its payload. */
-const HEADER_BYTES = 4
 const CASTS = 500_000
 const CASTS_PER_TURN = 1000
 
@@ -52,7 +50,7 @@ const remote: Bench = {
   run: (context) =>
     Channel.withChildren(async (start) => {
       const { echo, counter } = await start("echo").ask<{ echo: number; counter: number }>("open", {
-        bytes: CASTS * (TEXT.length + HEADER_BYTES),
+        bytes: CASTS * (TEXT.length + Raw.HEADER_BYTES),
       })
       const server = start("node")
       const address = await server.ask<string>("start", { name: "server", connect: [] })
@@ -84,7 +82,7 @@ async function roundTrips(
   text: string,
   inFlight: number,
 ): Promise<Result> {
-  const bytes = text.length + HEADER_BYTES
+  const bytes = text.length + Raw.HEADER_BYTES
   const runs: Array<number> = []
   const plain: Array<number> = []
   const micros: Array<number> = []
@@ -136,7 +134,7 @@ async function drive(
 
 /** Casts that came in, per second, until the receiver has counted all of them. Throws if one is lost. */
 async function streams(ref: Ref<typeof Echo>, raw: Raw.Raw): Promise<Result> {
-  const bytes = TEXT.length + HEADER_BYTES
+  const bytes = TEXT.length + Raw.HEADER_BYTES
   const plain: Array<number> = []
   let sent = await ref.count()
   const runs = await Harness.repeat(RUNS, async () => {

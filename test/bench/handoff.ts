@@ -79,7 +79,8 @@ async function populate(node: Node, nodes: Nodes): Promise<ReadonlyArray<Ref<typ
 
 /** Waits until every node has the workers that the ring gives it, and no others. */
 async function settled(nodes: Nodes): Promise<void> {
-  await Promise.all([...nodes.values()].map((child) => child.ask("settled", NAMES)))
+  const argument = { count: NAMES, names: [...nodes.keys()] }
+  await Promise.all([...nodes.values()].map((child) => child.ask("settled", argument)))
 }
 
 // --- planned moves -------------------------------------------------------------------------------

@@ -63,14 +63,14 @@ export const bench: Bench = {
       }
       await Promise.all(others.map((other) => other.ask("members", 3)))
       await Promise.all([node.settled(), ...others.map((other) => other.ask("quiet"))])
-      const ref = await own(node)
+      const refs = await own(node)
       context.note(`${NAMES} names, registered at once`)
-      const local = await registerLocal(node, ref, others)
+      const local = await registerLocal(node, refs, others)
       context.note("lookups")
       const lookups = await lookUp(node)
       for (let i = 0; i < NAMES; i++) node.unregister(nameOf(i))
       context.note(`${NAMES} names, registered in one order for all nodes`)
-      const serialized = await registerSerialized(node, ref)
+      const serialized = await registerSerialized(node, refs)
       context.note(`${STARTS} processes`)
       const started = await starts(node)
       await node.stop()
@@ -79,12 +79,14 @@ export const bench: Bench = {
     }),
 }
 
-/** A process of this node, to give names to. */
-async function own(node: Node): Promise<Ref<typeof Idle>> {
-  for (let i = 0; ; i++) {
-    const ref = await node.start(Idle, `target-${i}`)
-    if (node.whereis(Idle, ref.key)?.node === node.name) return ref
+/** Processes of this node, to give names to: a hundred each. */
+async function own(node: Node): Promise<ReadonlyArray<Ref<typeof Idle>>> {
+  const refs: Array<Ref<typeof Idle>> = []
+  for (let i = 0; refs.length < NAMES / 100; i++) {
+    const key = `target-${i}`
+    if (node.nodeFor(Idle, key) === node.name) refs.push(await node.start(Idle, key))
   }
+  return refs
 }
 
 function nameOf(i: number): string {
@@ -94,7 +96,7 @@ function nameOf(i: number): string {
 /** The rate at the registering node, and the milliseconds until both others have told of the last. */
 async function registerLocal(
   node: Node,
-  ref: Ref<typeof Idle>,
+  refs: ReadonlyArray<Ref<typeof Idle>>,
   others: ReadonlyArray<Channel.Child>,
 ): Promise<ReadonlyArray<Result>> {
   const millis: Array<number> = []
@@ -107,7 +109,7 @@ async function registerLocal(
     const begin = performance.now()
     for (let i = 0; i < NAMES; i += IN_FLIGHT) {
       const batch = Array.from({ length: IN_FLIGHT }, (_, j) =>
-        node.register(nameOf(i + j), ref, { mode: "local" }),
+        node.register(nameOf(i + j), refs[j]!, { mode: "local" }),
       )
       await Promise.all(batch)
     }
@@ -132,10 +134,15 @@ async function inserts(): Promise<number> {
   return (map.size / (performance.now() - begin)) * 1000
 }
 
-async function registerSerialized(node: Node, ref: Ref<typeof Idle>): Promise<Result> {
+async function registerSerialized(
+  node: Node,
+  refs: ReadonlyArray<Ref<typeof Idle>>,
+): Promise<Result> {
   const runs = await Harness.repeat(RUNS, async () => {
     const begin = performance.now()
-    await many(NAMES, (i) => node.register(nameOf(i), ref, { mode: "serialized" }))
+    await many(NAMES, (i) =>
+      node.register(nameOf(i), refs[i % refs.length]!, { mode: "serialized" }),
+    )
     const rate = (NAMES / (performance.now() - begin)) * 1000
     for (let i = 0; i < NAMES; i++) node.unregister(nameOf(i))
     return rate

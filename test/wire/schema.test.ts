@@ -17,31 +17,44 @@ const message = union({
 
 type Message = Type<typeof message>
 
-const items = fc.record({
-  name: fc.string({ maxLength: 20 }),
-  kind: fc.constantFrom("a" as const, "b" as const, "c" as const),
-  weight: fc.nat(255),
-})
+const plain = { noNullPrototype: true }
+const items = fc.record(
+  {
+    name: fc.string({ maxLength: 20 }),
+    kind: fc.constantFrom("a" as const, "b" as const, "c" as const),
+    weight: fc.nat(255),
+  },
+  plain,
+)
 const messages: fc.Arbitrary<Message> = fc.oneof(
-  fc.record({
-    _tag: fc.constant("Numbers" as const),
-    u8: fc.nat(255),
-    u32: fc.nat(0xffffffff),
-    uint: fc.maxSafeNat(),
-    f64: fc.double(),
-    bool: fc.boolean(),
-  }),
-  fc.record({
-    _tag: fc.constant("Items" as const),
-    items: fc.array(items, { maxLength: 8 }),
-    note: fc.option(fc.string({ maxLength: 10 }), { nil: undefined }),
-    blob: fc.uint8Array({ maxLength: 16 }),
-  }),
-  fc.record({
-    _tag: fc.constant("Nested" as const),
-    table: fc.array(fc.array(fc.maxSafeNat(), { maxLength: 4 }), { maxLength: 4 }),
-    maybe: fc.option(items, { nil: undefined }),
-  }),
+  fc.record(
+    {
+      _tag: fc.constant("Numbers" as const),
+      u8: fc.nat(255),
+      u32: fc.nat(0xffffffff),
+      uint: fc.maxSafeNat(),
+      f64: fc.double(),
+      bool: fc.boolean(),
+    },
+    plain,
+  ),
+  fc.record(
+    {
+      _tag: fc.constant("Items" as const),
+      items: fc.array(items, { maxLength: 8 }),
+      note: fc.option(fc.string({ maxLength: 10 }), { nil: undefined }),
+      blob: fc.uint8Array({ maxLength: 16 }),
+    },
+    plain,
+  ),
+  fc.record(
+    {
+      _tag: fc.constant("Nested" as const),
+      table: fc.array(fc.array(fc.maxSafeNat(), { maxLength: 4 }), { maxLength: 4 }),
+      maybe: fc.option(items, { nil: undefined }),
+    },
+    plain,
+  ),
   fc.constant({ _tag: "Empty" as const }),
 )
 
@@ -66,7 +79,11 @@ describe("codecs", () => {
     fc.assert(
       fc.property(fc.oneof(fc.uint8Array({ maxLength: 100 }), broken), (encoded) => {
         const value = Schema.decode(message, encoded)
-        if (value !== undefined) assert.deepEqual(Schema.encode(message, value), encoded)
+        if (value === undefined) return
+        // Not the same bytes: there are many NaNs.
+        const again = Schema.encode(message, value)
+        assert.equal(again.length, encoded.length)
+        assert.deepEqual(Schema.decode(message, again), value)
       }),
       { numRuns: 1000 },
     )
@@ -101,7 +118,7 @@ describe("codecs", () => {
 
 describe("bounds", () => {
   const cases: ReadonlyArray<
-    readonly [name: string, narrow: Codec<never>, wide: Codec<never>, value: unknown]
+    readonly [name: string, narrow: Codec<unknown>, wide: Codec<unknown>, value: unknown]
   > = [
     ["a string", string(3), string(9), "four"],
     ["a string with few units of many bytes", string(3), string(9), "€€€€"],
@@ -113,8 +130,8 @@ describe("bounds", () => {
 
   test("are the same for writing, which throws, and for reading, which fails", () => {
     for (const [name, narrow, wide, value] of cases) {
-      assert.throws(() => Schema.encode(narrow, value as never), /BUG/, name)
-      const encoded = Schema.encode(wide, value as never)
+      assert.throws(() => Schema.encode(narrow, value), /BUG/, name)
+      const encoded = Schema.encode(wide, value)
       assert.deepEqual(Schema.decode(wide, encoded), value, name)
       assert.equal(Schema.decode(narrow, encoded), undefined, name)
     }

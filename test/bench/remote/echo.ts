@@ -6,11 +6,15 @@
  */
 import { type AddressInfo, createServer, type Socket } from "node:net"
 import { serve } from "./channel.ts"
+import { returning } from "./raw.ts"
 
 serve({
   /** The ports of the echo, and of the counter: it writes one byte for each `bytes` that it got. */
   open: async ({ bytes }: { bytes: number }) => ({
-    echo: await listen((socket) => socket.on("data", (chunk) => socket.write(chunk))),
+    echo: await listen((socket) => {
+      const returned = returning()
+      socket.on("data", (chunk) => socket.write(returned(chunk)))
+    }),
     counter: await listen((socket) => {
       let count = 0
       socket.on("data", (chunk) => {

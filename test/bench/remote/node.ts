@@ -14,6 +14,12 @@ export interface StartArgument {
   readonly connect: ReadonlyArray<string>
 }
 
+/** What the command `settled` takes: the number of workers, whose keys count from 0, and the nodes. */
+export interface SettledArgument {
+  readonly count: number
+  readonly names: ReadonlyArray<string>
+}
+
 /** What the command `arrived` answers. Times are of the shared clock. */
 export interface Arrived {
   readonly count: number
@@ -49,8 +55,8 @@ serve({
   names: (count: number) => until(() => running().count() === count),
   began,
   arrived: (): Arrived => ({ ...arrivals }),
-  /** Resolves once exactly those of so many workers (keys from 0) are here that the ring gives it. */
-  settled: (count: number) => until(() => settled(count), 10),
+  /** Resolves once the ring has these members and exactly the workers are here that it says. */
+  settled: (argument: SettledArgument) => until(() => settled(argument), 5),
   alive: () => alive.size,
   leave: () => running().leave(),
 })
@@ -60,15 +66,20 @@ function running(): Node {
   return node
 }
 
-function settled(count: number): boolean {
+function settled({ count, names }: SettledArgument): boolean {
+  const members = new Set<string>()
   let mine = 0
   for (let i = 0; i < count; i++) {
     const key = String(i)
-    if (running().nodeFor(Worker, key) !== running().name) continue
+    const owner = running().nodeFor(Worker, key)
+    if (owner === undefined) return false
+    members.add(owner)
+    if (owner !== running().name) continue
     if (!alive.has(key)) return false
     mine++
   }
-  return alive.size === mine
+  const same = members.size === names.length && names.every((name) => members.has(name))
+  return same && alive.size === mine
 }
 
 /** Looks again and again, in every turn of the event loop unless told otherwise. */

@@ -6,6 +6,9 @@
  */
 import { connect, type Socket } from "node:net"
 
+/** How many bytes a message has on top of its payload. */
+export const HEADER_BYTES = 4
+
 /** What a run of {@link Raw.echo} measured. */
 export interface Rate {
   readonly perSecond: number
@@ -35,35 +38,56 @@ export async function open(port: number): Promise<Raw> {
 }
 
 function echo(socket: Socket, bytes: number, inFlight: number, millis: number): Promise<Rate> {
-  const block = Buffer.alloc(bytes * inFlight, "x")
+  const first = Buffer.alloc(bytes * inFlight, "x")
+  for (let at = 0; at < first.length; at += bytes) first.writeUInt32LE(bytes - HEADER_BYTES, at)
+  const returned = returning()
   const micros: Array<number> = []
   const begin = performance.now()
   let at = begin
   let count = 0
-  let got = 0
   let outstanding = inFlight
   return new Promise((resolve) => {
     const data = (chunk: Uint8Array): void => {
-      got += chunk.length
-      const whole = Math.floor(got / bytes)
-      if (whole === 0) return
-      got -= whole * bytes
+      const messages = returned(chunk)
+      if (messages.length === 0) return
       const now = performance.now()
       if (inFlight === 1) micros.push((now - at) * 1000)
       at = now
       if (now - begin < millis) {
-        count += whole
-        socket.write(block.subarray(0, whole * bytes))
+        count += messages.length / bytes
+        socket.write(messages)
         return
       }
-      outstanding -= whole
+      outstanding -= messages.length / bytes
       if (outstanding > 0) return
       socket.off("data", data)
       resolve({ perSecond: (count * 1000) / millis, micros })
     }
     socket.on("data", data)
-    socket.write(block)
+    socket.write(first)
   })
+}
+
+/**
+ * Copies the whole messages of each chunk, one by one, into a buffer to write: what nobody who answers
+ * messages can do without. A message is its length, in four bytes, and so many bytes more.
+ */
+export function returning(): (chunk: Uint8Array) => Uint8Array {
+  let rest: Uint8Array = new Uint8Array(0)
+  return (chunk) => {
+    const input = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
+    const output = new Uint8Array(input.length)
+    let at = 0
+    while (at + HEADER_BYTES <= input.length) {
+      const length = input[at]! | (input[at + 1]! << 8) | (input[at + 2]! << 16)
+      const end = at + HEADER_BYTES + length
+      if (end > input.length) break
+      output.set(input.subarray(at, end), at)
+      at = end
+    }
+    rest = input.subarray(at)
+    return output.subarray(0, at)
+  }
 }
 
 async function stream(

@@ -1,21 +1,12 @@
 /**
- * What the counters must hold, what they hold, and which calls had a right to fail.
+ * The clients' books: what the counters must hold, and what they do hold.
  *
  * @module
  */
-import type { Failure, Tally } from "./client.ts"
+import type { Tally } from "./client.ts"
 import { keys, type Reading } from "./counter.ts"
 import type { Fleet } from "./fleet.ts"
-import type { View } from "./node.ts"
 import type { Program } from "./program.ts"
-
-/** A time in which a node didn't answer, and when each other node knew. */
-export interface Outage {
-  readonly victim: string
-  /** Date.now() */
-  readonly since: number
-  readonly knownAt: ReadonlyMap<string, number>
-}
 
 /** What was found out about all counters at one time. */
 export interface Audit {
@@ -98,52 +89,6 @@ export function renewed(before: Audit, after: Audit): ReadonlyArray<string> {
     const life = before.readings.get(key)?.life
     return life !== undefined && after.readings.get(key)?.lives[life] === undefined
   })
-}
-
-/** The failures that nothing excuses: not made to a node before it was known not to answer. */
-export function unexcused(
-  tallies: ReadonlyMap<string, Tally>,
-  outages: ReadonlyArray<Outage>,
-): ReadonlyArray<Failure & { readonly by: string }> {
-  return [...tallies].flatMap(([by, { failures }]) =>
-    failures
-      .filter(
-        ({ owner, startedAt }) => !outages.some((outage) => excuses(outage, by, owner, startedAt)),
-      )
-      .map((failure) => ({ ...failure, by })),
-  )
-}
-
-function excuses(
-  outage: Outage,
-  by: string,
-  owner: string | undefined,
-  startedAt: number,
-): boolean {
-  const knownAt = outage.knownAt.get(by) ?? Number.NEGATIVE_INFINITY
-  return owner === outage.victim && startedAt >= outage.since && startedAt <= knownAt
-}
-
-/**
- * Whether these nodes, and no others, are members of each other, and every counter runs on one of
- * them: its owner, where the ring puts it. Each has its share, so the ring has all of them.
- */
-export function settled(views: ReadonlyArray<View>, names: ReadonlyArray<string>): boolean {
-  const [first] = views
-  if (first === undefined || views.length !== names.length) return false
-  const complete = views.every(({ members, owners, astray }) => {
-    const up = Object.keys(members).filter((name) => members[name] === "up")
-    const same = up.length === names.length && names.every((name) => up.includes(name))
-    return same && astray === 0 && owners.every((owner, i) => owner === first.owners[i])
-  })
-  const shared = names.every((name) => first.owners.includes(name))
-  const served = views.reduce((count, { serving }) => count + serving.length, 0)
-  return complete && shared && served === keys.length && ownersMax(views) === 1
-}
-
-/** The largest number of nodes that run the same counter. */
-export function ownersMax(views: ReadonlyArray<View>): number {
-  return Math.max(...keys.map((key) => views.filter(({ serving }) => serving.includes(key)).length))
 }
 
 function acknowledged(tallies: ReadonlyArray<Tally>, key: string, life: string): number {
