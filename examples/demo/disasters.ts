@@ -13,41 +13,39 @@ export async function kill(stage: Stage, name: string, replacement: string): Pro
   const { screen, figures } = stage
   const one = stage.program(name)
   const names = stage.held(name)
+  // A client's books die with it, and they are what everything is held against.
   await stage.books.close(one)
   const since = Date.now()
   one.signal("SIGKILL", "killed")
   screen.note(`SIGKILL to ${name}, which runs ${names.length} counters`, "warn")
-  const fall = await outage(stage, name, since, names)
-  figures.detectKillMillis = fall.detectMillis
-  figures.takeoverMillis = fall.takeoverMillis
+  const { detectMillis, takeoverMillis } = await outage(stage, name, since, names)
+  figures.detectKillMillis = detectMillis
+  figures.takeoverMillis = takeoverMillis
   await stage.settle(stage.names)
   const { before, after } = await stage.check()
   const anew = renewed(before, after)
   figures.killRestarted = anew.length
   figures.killAddsLost = after.lost - before.lost
   screen.note(
-    `all others know after ${fall.detectMillis} ms; all ${names.length} names answer again after ${fall.takeoverMillis} ms`,
-    "good",
-  )
-  screen.note(
-    `lost: what ${anew.length} counters held, ${figures.killAddsLost} acknowledged additions. They began again at 0: what a crash takes no other node holds yet (recovery comes in a later release)`,
+    `lost: what ${anew.length} counters held, ${figures.killAddsLost} additions in all`,
     "warn",
   )
-  screen.note(`not lost: any name, and anything that ran elsewhere: ${stage.spread}`)
+  screen.note("(a crash takes what only its node had; recovery comes in a later release)", "dim")
+  screen.note(`not lost: any name, and anything on the other nodes: ${stage.spread}`)
   stage.promise(
     anew.every((key) => names.includes(key)),
-    `counters began anew that weren't on ${name}`,
+    `counters off ${name} began anew`,
   )
-  screen.note(`${replacement} takes its place`)
+
   await stage.enter(replacement)
   await stage.settle(stage.names)
-  screen.note(`three nodes again: ${stage.spread}`, "good")
-  await stage.check()
+  screen.note(`three nodes again: ${stage.spread}`)
   await stage.between()
+  await stage.check()
   await stage.account()
 }
 
-/** A process is frozen for longer than the others wait for it, and goes on. */
+/** A process is frozen until the others give it up, and then goes on as if nothing had happened. */
 export async function freeze(stage: Stage, name: string): Promise<void> {
   const { fleet, screen, figures } = stage
   const one = stage.program(name)
@@ -56,49 +54,39 @@ export async function freeze(stage: Stage, name: string): Promise<void> {
   await stage.books.close(one)
   const since = Date.now()
   one.signal("SIGSTOP", "frozen")
-  screen.note(
-    `SIGSTOP to ${name}, which runs ${names.length} counters: its sockets stay open, it just says nothing`,
-    "warn",
-  )
-  const fall = await outage(stage, name, since, names)
-  figures.detectFreezeMillis = fall.detectMillis
-  figures.freezeTakeoverMillis = fall.takeoverMillis
+  screen.note(`SIGSTOP to ${name}, which runs ${names.length} counters`, "warn")
+  screen.note("its sockets stay open, so nobody is told: its silence has to be noticed", "dim")
+  const { detectMillis, takeoverMillis } = await outage(stage, name, since, names)
+  figures.detectFreezeMillis = detectMillis
+  figures.freezeTakeoverMillis = takeoverMillis
   await stage.settle(stage.names)
-  screen.note(
-    `all others know after ${fall.detectMillis} ms; all ${names.length} names answer again after ${fall.takeoverMillis} ms`,
-    "good",
-  )
   await stage.between()
+  const { after: apart } = await stage.check()
 
   const thawedAt = Date.now()
   one.signal("SIGCONT", "running")
-  screen.note(`SIGCONT to ${name}: it believes that it still runs ${names.length} counters`, "warn")
-  await fleet.until(`${name} to notice`, () =>
-    one.view !== undefined && one.view.at > thawedAt ? true : undefined,
-  )
+  screen.note(`SIGCONT to ${name}: it still believes that it runs ${names.length} counters`, "warn")
+  await fleet.until(`${name} to go on`, () => ((one.view?.at ?? 0) > thawedAt ? true : undefined))
   await stage.settle(all)
   figures.rejoinMillis = Math.max(...stage.views.map(({ at }) => at)) - thawedAt
   figures.conflictsLost = fleet.sightings.filter(
     ({ at, by, event }) => by === name && at >= thawedAt && event._tag === "ConflictLost",
   ).length
-  const { before, after } = await stage.check()
-  figures.freezeRestarted = renewed(before, after).length
-  figures.freezeAddsLost = after.lost - before.lost
-  screen.note(
-    `${name} gave way for ${figures.conflictsLost} names and is a member again: ${figures.rejoinMillis} ms`,
-    "good",
-  )
-  screen.note(`every counter has one owner: ${stage.spread}`, "good")
-  screen.note(
-    `lost: what ${figures.freezeRestarted} counters held, ${figures.freezeAddsLost} acknowledged additions, as after a crash`,
-    "warn",
-  )
-  stage.promise(
-    renewed(before, after).every((key) => names.includes(key)),
-    `counters began anew that weren't on ${name}`,
-  )
+  screen.note(`${name} gave ${figures.conflictsLost} names up, joined, and got its share`, "good")
+  screen.note(`all agreed after ${figures.rejoinMillis} ms: ${stage.spread}`, "good")
   await stage.books.reopen(one, RATE)
   await stage.between()
+  const { after } = await stage.check()
+  figures.freezeAddsMerged = apart.lost - after.lost
+  figures.freezeAddsLost = after.lost - (figures.killAddsLost ?? 0)
+  screen.note(
+    `${figures.freezeAddsMerged} additions that ${name} had kept are merged into what was counted without it; ${figures.freezeAddsLost} are lost`,
+    "good",
+  )
+  stage.promise(
+    figures.freezeAddsLost === 0,
+    `${figures.freezeAddsLost} additions were lost to a thaw`,
+  )
   await stage.account()
 }
 
@@ -131,6 +119,9 @@ async function outage(
     return Date.now()
   })
   const takenOverAt = Math.max(...(await Promise.all(answered)))
-  const downAt = Math.max(...knownAt.values())
-  return { detectMillis: downAt - since, takeoverMillis: takenOverAt - since }
+  const detectMillis = Math.max(...knownAt.values()) - since
+  const takeoverMillis = takenOverAt - since
+  stage.screen.note(`all others know after ${detectMillis} ms`, "good")
+  stage.screen.note(`all ${names.length} names answer again after ${takeoverMillis} ms`, "good")
+  return { detectMillis, takeoverMillis }
 }

@@ -54,8 +54,12 @@ screen.close()
 fleet.end()
 const ok = stage.broken.length === 0
 screen.line()
-if (ok) screen.line("✓ Everything held.", "good")
-else screen.line(`✗ ${stage.broken.length} promises broken: ${stage.broken.join("; ")}`, "bad")
+const { callsTotal, callsFailed } = stage.figures
+if (ok) {
+  const held = `${callsTotal} calls, ${callsFailed} failed; ${keys.length} names, one owner each`
+  screen.line(`✓ Everything held: ${held}`, "good")
+}
+if (!ok) screen.line(`✗ ${stage.broken.length} promises broken: ${stage.broken.join("; ")}`, "bad")
 if (json)
   process.stdout.write(`${JSON.stringify({ ok, ...stage.figures, broken: stage.broken })}\n`)
 process.exitCode = ok ? 0 : 1

@@ -44,6 +44,7 @@ export class Exchange {
   #pending: Uint8Array = new Uint8Array(0)
   #stop: Stop | undefined
   #closed = false
+  #succeeded = false
   #wake: () => void = nothing
 
   constructor(connection: Connection, timer: Timer) {
@@ -54,14 +55,20 @@ export class Exchange {
   /** Starts the time limit. */
   start(): void {
     this.#cancel = this.#timer(HANDSHAKE_TIMEOUT_MILLIS, () =>
-      this.#end(new Stop("us", "timeout", `no handshake within ${HANDSHAKE_TIMEOUT_MILLIS} ms`)),
+      this.#fail(new Stop("us", "timeout", `no handshake within ${HANDSHAKE_TIMEOUT_MILLIS} ms`)),
     )
   }
 
-  /** Ends the time limit; what came behind the last frame read. */
-  finish(): Uint8Array {
-    this.#cancel()
+  /** Leaves the connection to the session; what came behind the last frame read. */
+  succeed(): Uint8Array {
+    this.#succeeded = true
     return this.#pending
+  }
+
+  /** Ends the time limit and, unless the handshake succeeded, the connection. */
+  end(): void {
+    this.#cancel()
+    if (!this.#succeeded) this.connection.destroy()
   }
 
   /** Throws when time is up, or the other side is gone. */
@@ -107,12 +114,6 @@ export class Exchange {
     })
   }
 
-  /** Ends the connection without a word. */
-  abandon(): void {
-    this.#cancel()
-    this.connection.destroy()
-  }
-
   /** Resolves when a frame is complete, or the handshake has to stop. */
   #receive(): Promise<void> {
     return new Promise((resolve) => {
@@ -128,7 +129,7 @@ export class Exchange {
         drain: nothing,
         close: (reason) => {
           this.#closed = true
-          this.#end(new Stop("them", "closed", `the connection was closed (${reason})`))
+          this.#fail(new Stop("them", "closed", `the connection was closed (${reason})`))
         },
       })
     })
@@ -139,7 +140,7 @@ export class Exchange {
     if (this.#pending.length < Frame.HEADER_BYTES) return false
     const length = this.#length()
     if (length > Frame.HANDSHAKE_FRAME_BYTES_MAX) {
-      this.#end(new Stop("us", "too-large", "a frame longer than any of a handshake"))
+      this.#fail(new Stop("us", "too-large", "a frame longer than any of a handshake"))
       return true
     }
     return this.#pending.length >= Frame.HEADER_BYTES + length
@@ -149,7 +150,7 @@ export class Exchange {
     return new DataView(this.#pending.buffer, this.#pending.byteOffset).getUint32(0, true)
   }
 
-  #end(stop: Stop): void {
+  #fail(stop: Stop): void {
     this.#stop ??= stop
     this.#wake()
   }

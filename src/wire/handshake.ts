@@ -149,15 +149,15 @@ async function run(
   try {
     const peer = await steps(session)
     exchange.check()
-    return { peer, rest: exchange.finish(), connection }
+    return { peer, rest: exchange.succeed(), connection }
   } catch (error) {
-    if (!(error instanceof Stop)) {
-      exchange.abandon()
-      throw error
+    if (!(error instanceof Stop)) throw error
+    if (error.by === "us" && !session.mute) {
+      await exchange.part(await session.refusal(error.refusal))
     }
-    if (error.by === "them" || session.mute) exchange.abandon()
-    else await exchange.part(await session.refusal(error.refusal))
     throw new HandshakeFailed(connection.remote, error.by, error.refusal)
+  } finally {
+    exchange.end()
   }
 }
 

@@ -2,7 +2,6 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import fc from "fast-check"
 import * as Registry from "../../src/core/registry.ts"
-import * as Table from "../../src/core/table.ts"
 import type { World } from "./registries.ts"
 import * as Registries from "./registries.ts"
 
@@ -95,7 +94,9 @@ function perform(world: World, [what, a, b, c]: Command): void {
     case "up":
     case "down": {
       const peer = names[b % names.length] as string
-      if (peer !== name) Registries[what](world, name, peer)
+      if (peer === name) return
+      if (what === "up") Registries.up(world, name, peer)
+      else Registries.down(world, name, peer)
       return
     }
     case "restart":

@@ -1,0 +1,114 @@
+/**
+ * When an accused member is down.
+ *
+ * SWIM lets any accuser remove a member that doesn't refute in time; here a quorum of the member's
+ * observers has to accuse it, as in Rapid, counted among those that aren't suspected themselves. One
+ * slow or half-cut node removes nobody.
+ *
+ * @module
+ */
+import * as Claims from "./claim.ts"
+import type { DownReason } from "./member.ts"
+import type { At, Peer, State } from "./roster.ts"
+import * as Roster from "./roster.ts"
+
+/** An accused member is down at this time, unless it refutes; infinite while nothing says so. */
+export interface Verdict {
+  readonly at: number
+  readonly reason: DownReason
+}
+
+/** With fewer accusers, where there are as many observers, nobody is ever removed. */
+const ACCUSERS_MIN = 2
+/** Enough accusers that are no quorum need this many times the suspicion time. */
+const PATIENCE = 6
+
+/** When a suspect, or a peer that others say is dead, is down, as far as is known now. */
+export function judge(state: State, peer: Peer): Verdict {
+  const { suspicionMillis, hardGraceMillis } = state.options.timing
+  const { claim } = peer
+  const observers = Roster.observers(state, peer.name)
+  const trusted = observers.filter((name) => isTrusted(state, name))
+  const quorum = quorumOf(trusted.length)
+  let at = Number.POSITIVE_INFINITY
+  if (count(trusted, claim.accusers) >= quorum) at = peer.accusedAt + suspicionMillis
+  else if (count(observers, claim.accusers) >= Math.max(1, Math.min(ACCUSERS_MIN, trusted.length))) {
+    at = peer.accusedAt + PATIENCE * suspicionMillis
+  }
+  // The dead are believed in, unless I have heard from them lately: then they get time to refute.
+  if (claim.rank === Claims.DEAD) at = Math.min(at, peer.heardAt + suspicionMillis)
+  if (count(trusted, claim.hard) >= quorum) {
+    const grace = trusted.length >= ACCUSERS_MIN ? hardGraceMillis : 2 * hardGraceMillis
+    if (peer.hardAt + grace <= at) return { at: peer.hardAt + grace, reason: "refused" }
+  }
+  return { at, reason: "silent" }
+}
+
+/** How many accusers a member with so many unsuspected observers needs against it: three quarters. */
+export function quorumOf(observers: number): number {
+  return Math.max(1, Math.ceil((observers * 3) / 4))
+}
+
+/** Removes whose time has come; whether there was any. That may make a quorum against others. */
+export function deliberate(at: At): boolean {
+  const { state, now } = at
+  const due: Array<Peer> = []
+  for (const peer of state.accused) {
+    if (peer.verdict !== undefined) continue
+    const { at: when, reason } = judge(state, peer)
+    if (when > now) continue
+    due.push(peer)
+    peer.verdict = reason
+  }
+  due.sort((a, b) => Claims.compare(a.name, b.name))
+  for (const peer of due) remove(at, peer)
+  return due.length > 0
+}
+
+function remove(at: At, peer: Peer): void {
+  const { state } = at
+  if (peer.claim.rank === Claims.DEAD) state.changed.add(peer)
+  else {
+    const reason = peer.verdict
+    Roster.record(at, peer, { ...peer.claim, rank: Claims.DEAD }, undefined)
+    peer.verdict = reason
+  }
+  if (state.links.has(peer.name)) state.closing.set(peer.name, "down")
+}
+
+/** When the next of the accused is down, if nothing happens. */
+export function wakeAt(state: State): number {
+  let at = Number.POSITIVE_INFINITY
+  for (const peer of state.accused) {
+    if (peer.verdict === undefined) at = Math.min(at, judge(state, peer).at)
+  }
+  return at
+}
+
+/** This node stood still for so long: the others' time to refute stood still with it. */
+export function pause(state: State, millis: number): void {
+  for (const peer of state.accused) {
+    peer.accusedAt += millis
+    peer.hardAt += millis
+    peer.heardAt += millis
+  }
+}
+
+/** This node slept: everybody gets all the time again. */
+export function restart(state: State, now: number): void {
+  for (const peer of state.accused) {
+    if (peer.accusedAt < now) peer.accusedAt = now
+    if (peer.hardAt < now) peer.hardAt = now
+    peer.heardAt = now
+  }
+}
+
+function isTrusted(state: State, name: string): boolean {
+  return name === state.self.name || state.peers.get(name)?.claim.rank === Claims.ALIVE
+}
+
+function count(observers: ReadonlyArray<string>, accusers: ReadonlyArray<string>): number {
+  let found = 0
+  for (const name of accusers) if (observers.includes(name)) found++
+  return found
+}
