@@ -21,25 +21,8 @@
  *
  * @module
  */
-export * as Process from "./src/runtime/process.ts"
-export type {
-  AnyDefinition,
-  Definition,
-  Handoff,
-  Self,
-} from "./src/runtime/process.ts"
-export {
-  type Location,
-  type Member,
-  type Node,
-  type NodeOptions,
-  type RegisterOptions,
-  startNode,
-} from "./src/runtime/node.ts"
-export type { CallOptions, Ref, Try } from "./src/runtime/ref.ts"
-export type { StartOptions } from "./src/runtime/starts.ts"
-export type { Limits } from "./src/runtime/engine.ts"
-export type { NodeEvent } from "./src/runtime/events.ts"
+
+export type { CallOptions, Ref, Try } from "./src/runtime/definition.ts"
 export {
   Aborted,
   AlreadyRegistered,
@@ -63,6 +46,24 @@ export {
   UnknownDefinition,
   Unreachable,
 } from "./src/runtime/errors.ts"
+export type { NodeEvent } from "./src/runtime/events.ts"
+export type { Limits } from "./src/runtime/limits.ts"
+export {
+  type Location,
+  type Member,
+  type Node,
+  type NodeOptions,
+  type RegisterOptions,
+  startNode,
+} from "./src/runtime/node.ts"
+export type {
+  AnyDefinition,
+  Definition,
+  Handoff,
+  Self,
+} from "./src/runtime/process.ts"
+export * as Process from "./src/runtime/process.ts"
+export type { StartOptions } from "./src/runtime/starts.ts"
 export {
   AddressUnavailable,
   type Connection,

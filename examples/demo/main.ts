@@ -28,7 +28,7 @@ const screen = new Screen(json ? process.stderr : process.stdout, () => fleet.pr
 const stage = new Stage(fleet, screen)
 const startedAt = Date.now()
 
-for (const signal of ["SIGINT", "SIGTERM"] as const) {
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => fleet.fail(new Error(`stopped by ${signal}`)))
 }
 
@@ -50,7 +50,7 @@ try {
   stage.promise(false, error instanceof Error ? error.message : String(error))
 }
 stage.figures.totalMillis = Date.now() - startedAt
-screen.close()
+screen.freeze()
 fleet.end()
 const ok = stage.broken.length === 0
 screen.line()

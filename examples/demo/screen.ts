@@ -29,7 +29,7 @@ const CHORUS_MILLIS = 250
 export class Screen {
   readonly #out: WriteStream
   readonly #colours: boolean
-  readonly #live: boolean
+  #live: boolean
   readonly #rows: () => ReadonlyArray<Row>
   readonly #start: number = Date.now()
   readonly #timer: ReturnType<typeof setInterval> | undefined
@@ -92,11 +92,13 @@ export class Screen {
     this.#draw(`${this.#paint(`+${seconds} s`, "dim")}  ${painted.join(indent)}\n`)
   }
 
-  /** Takes the live table off the screen, for good. */
-  close(): void {
+  /** Lets the table stand as it is: what comes next goes below it. */
+  freeze(): void {
     this.#flush()
+    this.#draw("")
     clearInterval(this.#timer)
-    this.#out.write(this.#erase())
+    this.#drawn = 0
+    this.#live = false
   }
 
   #draw(above: string): void {

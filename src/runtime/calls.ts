@@ -7,9 +7,9 @@
  * @module
  */
 import type { Cell, Mail, Reply } from "./cell.ts"
+import type { Method } from "./definition.ts"
 import { Aborted, type CallError, type Outcome, Overloaded, Timeout } from "./errors.ts"
 import type { Platform } from "./platform.ts"
-import type { Method } from "./process.ts"
 
 /** One call of this node, at the same time the message in the mailbox when the process is here. */
 export class Call implements Mail, Reply {

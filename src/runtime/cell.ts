@@ -5,8 +5,7 @@
  * @module
  */
 
-import type { AnyDefinition, Method, Self } from "./process.ts"
-import type { Ref } from "./ref.ts"
+import type { AnyDefinition, Method, Ref, Self } from "./definition.ts"
 
 /** `starting`: its state is being made. `busy`: a handler's promise or Effect is under way. */
 export const STARTING = 0

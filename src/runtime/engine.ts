@@ -16,37 +16,20 @@ import * as Message from "../wire/message.ts"
 import * as Value from "../wire/value.ts"
 import { Calls } from "./calls.ts"
 import type { Cell, Hosted } from "./cell.ts"
+import type { AnyDefinition } from "./definition.ts"
 import { Driver } from "./driver.ts"
 import { NodeStopped, NotData, reasonOf, StartFailed } from "./errors.ts"
 import { Events, type NodeEvent } from "./events.ts"
 import * as Failure from "./failure.ts"
+import type { Limits } from "./limits.ts"
 import type { Link } from "./link.ts"
 import { type DialFailure, Links } from "./links.ts"
 import { Mover } from "./mover.ts"
 import type { Platform } from "./platform.ts"
-import type { AnyDefinition } from "./process.ts"
 import { Processes } from "./processes.ts"
 import * as Ref from "./ref.ts"
 import { Router } from "./router.ts"
 import { Starts } from "./starts.ts"
-
-/** The limits of a node. Reaching one is a typed error. */
-export interface Limits {
-  /** Processes this node runs. Default 1,000,000. */
-  readonly processesMax: number
-  /** Messages that may wait for one process. Default 10,000. */
-  readonly mailboxMax: number
-  /** Calls under way from this node. Default 100,000. */
-  readonly pendingMax: number
-  /** Connections and handshakes. Default 1,024. */
-  readonly connectionsMax: number
-  /** Bytes of one message. Default 8 MiB. */
-  readonly frameBytesMax: number
-  /** Bytes that may wait for a peer that doesn't read. Default 16 MiB. */
-  readonly queueBytesMax: number
-  /** Members of the cluster. Default 32. */
-  readonly membersMax: number
-}
 
 export interface EngineOptions {
   readonly name: string

@@ -8,7 +8,8 @@ import * as Membership from "../core/membership.ts"
 import * as Registry from "../core/registry.ts"
 import * as Ring from "../core/ring.ts"
 import type { Transport } from "../transport.ts"
-import { Engine, type Limits } from "./engine.ts"
+import type { AnyDefinition, Init, Ref as Reference, Services } from "./definition.ts"
+import { Engine } from "./engine.ts"
 import {
   AlreadyRegistered,
   ConnectFailed,
@@ -18,8 +19,8 @@ import {
   Unreachable,
 } from "./errors.ts"
 import type { NodeEvent } from "./events.ts"
+import * as Limits from "./limits.ts"
 import { type Platform as Host, Platform, uint32 } from "./platform.ts"
-import type { AnyDefinition, Init, Services } from "./process.ts"
 import * as Ref from "./ref.ts"
 import type { StartOptions } from "./starts.ts"
 
@@ -48,7 +49,7 @@ export interface NodeOptions {
   /** Which of two claims of a name wins when neither is younger by its moves. Default `oldest`. */
   readonly conflict?: Registry.Policy
   /** See Limits for each one's meaning and default. */
-  readonly limits?: Partial<Limits>
+  readonly limits?: Partial<Limits.Limits>
   /** Milliseconds a connection and its handshake may take. Default 5,000. */
   readonly dialTimeout?: number
   /** Gives the start up, or stops the node once it runs. */
@@ -124,18 +125,18 @@ export interface Node extends AsyncDisposable {
     definition: P & Runnable<P>,
     key: string,
     ...init: InitArgs<P>
-  ): Promise<Ref.Ref<P>>
+  ): Promise<Reference<P>>
   /** A reference to a process, whether it runs or not. Costs nothing. */
-  ref<P extends AnyDefinition>(definition: P, key: string): Ref.Ref<P>
+  ref<P extends AnyDefinition>(definition: P, key: string): Reference<P>
   /** Where a process runs, or where an additional name points; undefined when nobody holds it. */
   whereis(name: string): Location | undefined
   whereis(definition: AnyDefinition, key: string): Location | undefined
   /** Gives a process of this node an additional name, which ends with the process and never moves. */
-  register(name: string, ref: Ref.Ref<AnyDefinition>, options?: RegisterOptions): Promise<void>
+  register(name: string, ref: Reference<AnyDefinition>, options?: RegisterOptions): Promise<void>
   /** Takes an additional name of this node back; false when it doesn't hold it. */
   unregister(name: string): boolean
   /** Stops a process wherever it runs; false when there is none. */
-  stopProcess(ref: Ref.Ref<AnyDefinition>, reason?: string): Promise<boolean>
+  stopProcess(ref: Reference<AnyDefinition>, reason?: string): Promise<boolean>
   stopProcess(definition: AnyDefinition, key: string, reason?: string): Promise<boolean>
   /** All known members, by name, this node included. */
   members(): ReadonlyArray<Member>
@@ -157,15 +158,6 @@ export interface Node extends AsyncDisposable {
   stop(): Promise<void>
 }
 
-const LIMITS: Limits = {
-  processesMax: 1_000_000,
-  mailboxMax: 10_000,
-  pendingMax: 100_000,
-  connectionsMax: 1_024,
-  frameBytesMax: 8 * 1024 * 1024,
-  queueBytesMax: 16 * 1024 * 1024,
-  membersMax: 32,
-}
 const NAME = /^[A-Za-z0-9._@:-]{1,64}$/
 const KEY_MAX = 512
 
@@ -238,7 +230,7 @@ function make(options: NodeOptions, platform: Host, context: Context.Context<nev
   )
   if (twice !== undefined)
     throw new InvalidOption("processes", `lists two definitions named ${twice.name}`)
-  const limits = { ...LIMITS, ...options.limits }
+  const limits = { ...Limits.defaults, ...options.limits }
   for (const [limit, max] of Object.entries(limits)) {
     if (!(max >= 1)) throw new InvalidOption(`limits.${limit}`, `must be at least 1, got ${max}`)
   }
@@ -308,13 +300,13 @@ class Face implements Node {
     key: string,
     init?: unknown,
     options: StartOptions = {},
-  ): Promise<Ref.Ref<P>> {
+  ): Promise<Reference<P>> {
     checkKey(key)
     await this.#engine.starts.start(Ref.nameOf(definition, key), init, options)
     return Ref.make<P>(this.#engine.router, definition, key)
   }
 
-  ref<P extends AnyDefinition>(definition: P, key: string): Ref.Ref<P> {
+  ref<P extends AnyDefinition>(definition: P, key: string): Reference<P> {
     checkKey(key)
     return Ref.make(this.#engine.router, definition, key)
   }
@@ -329,7 +321,7 @@ class Face implements Node {
 
   async register(
     name: string,
-    ref: Ref.Ref<AnyDefinition>,
+    ref: Reference<AnyDefinition>,
     options: RegisterOptions = {},
   ): Promise<void> {
     const { mode = "serialized", timeout = 5_000 } = options
@@ -365,7 +357,7 @@ class Face implements Node {
   }
 
   async stopProcess(
-    of: Ref.Ref<AnyDefinition> | AnyDefinition,
+    of: Reference<AnyDefinition> | AnyDefinition,
     keyOrReason?: string,
     reason?: string,
   ): Promise<boolean> {
@@ -470,7 +462,7 @@ function checkKey(key: unknown): void {
   throw new TypeError(`a key or name is a string of 1 to ${KEY_MAX} characters, got ${String(key)}`)
 }
 
-function nameOf(ref: Ref.Ref<AnyDefinition>): string {
+function nameOf(ref: Reference<AnyDefinition>): string {
   const target = Ref.targetOf(ref)
   if (target === undefined)
     throw new TypeError("expected a reference, as node.start and node.ref give it")

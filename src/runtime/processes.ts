@@ -25,10 +25,9 @@ import {
   type Timer,
   take,
 } from "./cell.ts"
+import type { AnyDefinition, Method, Ref } from "./definition.ts"
 import { HandlerCrashed, NoMethod, NoProcess, Overloaded, reasonOf } from "./errors.ts"
 import type { Platform } from "./platform.ts"
-import type { AnyDefinition, Method } from "./process.ts"
-import type { Ref } from "./ref.ts"
 
 /** What the node does about its processes. */
 export interface Keeper {

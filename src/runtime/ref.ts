@@ -4,50 +4,7 @@
  *
  * @module
  */
-import type { CallError } from "./errors.ts"
-import type { AnyDefinition, Failure, Method, Success } from "./process.ts"
-
-/** How a call is made. */
-export interface CallOptions {
-  /** Milliseconds until the call fails with Timeout. Default 5,000. */
-  readonly timeout?: number
-  /** Gives the call up when it fires. */
-  readonly signal?: AbortSignal
-}
-
-/** What `ref.try.method()` resolves to: never a rejection. */
-export type Try<A, E> =
-  | { readonly ok: true; readonly value: A }
-  | { readonly ok: false; readonly error: E }
-
-type Tail<F> = F extends (self: never, ...args: infer A) => unknown ? A : never
-type Return<F> = F extends (...args: never) => infer R ? R : never
-type Calls<P> = P extends { readonly types?: { readonly calls: infer C } } ? C : never
-type Casts<P> = P extends { readonly types?: { readonly casts: infer C } } ? C : never
-
-/** A reference to a process of this definition. */
-export type Ref<P> = {
-  readonly [K in keyof Calls<P>]: (
-    ...args: Tail<Calls<P>[K]>
-  ) => Promise<Success<Return<Calls<P>[K]>>>
-} & {
-  /** The key of the process. */
-  readonly key: string
-  /** Its whole name: definition, slash, key. */
-  readonly name: string
-  /** Sends without waiting for anything; throws only what is known at once (Overloaded, NotData …). */
-  readonly cast: {
-    readonly [K in keyof Casts<P>]: (...args: Tail<Casts<P>[K]>) => void
-  }
-  /** The same calls, with failures as values. */
-  readonly try: {
-    readonly [K in keyof Calls<P>]: (
-      ...args: Tail<Calls<P>[K]>
-    ) => Promise<Try<Success<Return<Calls<P>[K]>>, CallError | Failure<Return<Calls<P>[K]>>>>
-  }
-  /** The same reference with other call options. */
-  readonly with: (options: CallOptions) => Ref<P>
-}
+import type { AnyDefinition, CallOptions, Method, Ref } from "./definition.ts"
 
 /** What a reference needs from its node. */
 export interface Caller {

@@ -11,6 +11,7 @@ import * as Message from "../wire/message.ts"
 import * as Value from "../wire/value.ts"
 import { Call } from "./calls.ts"
 import { type Cell, FROZEN, type Mail, type Reply, STARTING, STOPPED } from "./cell.ts"
+import type { Method } from "./definition.ts"
 import type { Engine } from "./engine.ts"
 import {
   NodeDown,
@@ -24,7 +25,6 @@ import {
 } from "./errors.ts"
 import * as Failure from "./failure.ts"
 import type { Link } from "./link.ts"
-import type { Method } from "./process.ts"
 import type { Caller, Target } from "./ref.ts"
 
 /** Nodes a message may pass through on its way to a name that moves. */

@@ -32,53 +32,71 @@ const cases: Record<string, Case> = {
   "alive-after": { better: "more", goal: NAMES, target: NAMES, peers: { Horde: 9683 } },
 }
 
-type Nodes = Map<string, Channel.Child>
-
 /** Planned moves and takeovers. */
 export const bench: Bench = {
   name: "handoff",
   cases,
-  run: (context) =>
-    Channel.withChildren(async (start) => {
-      const transport = tcp({ port: 0 })
-      await using node = await startNode({ name: "observer", transport, cookie: "bench" })
-      const nodes: Nodes = new Map()
-      const add = async (name: string): Promise<Channel.Child> => {
-        const child = start("node")
-        nodes.set(name, child)
-        await child.ask("start", { name, connect: [node.address] })
-        return child
-      }
-      for (let i = 0; i < NODES; i++) await add(`node-${i}`)
-      await Promise.all([...nodes.values()].map((child) => child.ask("members", NODES + 1)))
-      await Promise.all([...nodes.values()].map((child) => child.ask("quiet")))
-      context.note(`starting ${NAMES} processes`)
-      const refs = await populate(node, nodes)
-      const { rates, pauses } = await joins(context, node, nodes, refs, add)
-      const { takeovers, living } = await kills(context, node, nodes, refs, add)
-      return [
-        Harness.result("join", "names/s", rates),
-        Harness.result("takeover", "names/s", takeovers),
-        Harness.result("pause-p99", "ms", pauses),
-        Harness.result("alive-after", "names", living),
-      ]
-    }),
+  async run(context) {
+    const { rates, pauses } = await joins(context)
+    const takeovers: Array<number> = []
+    const living: Array<number> = []
+    for (let i = -1; i < RUNS; i++) {
+      context.note(i < 0 ? "kills: warming up" : `kill ${i + 1} of ${RUNS}`)
+      const { rate, count } = await kill()
+      if (i >= 0) takeovers.push(rate)
+      living.push(count)
+    }
+    return [
+      Harness.result("join", "names/s", rates),
+      Harness.result("takeover", "names/s", takeovers),
+      Harness.result("pause-p99", "ms", pauses),
+      Harness.result("alive-after", "names", living),
+    ]
+  },
 }
 
-type Add = (name: string) => Promise<Channel.Child>
+/** The nodes that hold processes, and how this process reaches them. */
+interface Cluster {
+  readonly node: Node
+  readonly nodes: Map<string, Channel.Child>
+  readonly refs: ReadonlyArray<Ref<typeof Worker>>
+  /** Starts one more node; resolves once it serves. */
+  readonly add: (name: string) => Promise<Channel.Child>
+}
 
-async function populate(node: Node, nodes: Nodes): Promise<ReadonlyArray<Ref<typeof Worker>>> {
-  const refs: Array<Ref<typeof Worker>> = []
-  for (let i = 0; i < NAMES; i += 500) {
-    const batch = Array.from({ length: 500 }, (_, j) => node.start(Worker, String(i + j)))
-    refs.push(...(await Promise.all(batch)))
-  }
-  await settled(nodes)
-  return refs
+/** Runs `body` with a settled cluster in which all processes are running. */
+function withCluster<A>(body: (cluster: Cluster) => Promise<A>): Promise<A> {
+  return Channel.withChildren(async (start) => {
+    const transport = tcp({ port: 0 })
+    const node = await startNode({ name: "observer", transport, cookie: "bench" })
+    try {
+      const nodes = new Map<string, Channel.Child>()
+      const add = async (name: string): Promise<Channel.Child> => {
+        const child = start("node")
+        await child.ask("start", { name, connect: [node.address] })
+        nodes.set(name, child)
+        return child
+      }
+      await Promise.all(Array.from({ length: NODES }, (_, i) => add(`node-${i}`)))
+      const children = [...nodes.values()]
+      await Promise.all(children.map((child) => child.ask("members", NODES + 1)))
+      await Promise.all(children.map((child) => child.ask("quiet")))
+      const refs: Array<Ref<typeof Worker>> = []
+      for (let i = 0; i < NAMES; i += 500) {
+        const batch = Array.from({ length: 500 }, (_, j) => node.start(Worker, String(i + j)))
+        refs.push(...(await Promise.all(batch)))
+      }
+      const cluster = { node, nodes, refs, add }
+      await settled(cluster)
+      return await body(cluster)
+    } finally {
+      await node.stop()
+    }
+  })
 }
 
 /** Waits until every node has the workers that the ring gives it, and no others. */
-async function settled(nodes: Nodes): Promise<void> {
+async function settled({ nodes }: Cluster): Promise<void> {
   const argument = { count: NAMES, names: [...nodes.keys()] }
   await Promise.all([...nodes.values()].map((child) => child.ask("settled", argument)))
 }
@@ -89,36 +107,34 @@ async function settled(nodes: Nodes): Promise<void> {
  * Names that a joining node gets per second, from when it serves until the last has come. Every second
  * join happens under calls, and tells the pauses instead.
  */
-async function joins(
+function joins(
   context: Context,
-  node: Node,
-  nodes: Nodes,
-  refs: ReadonlyArray<Ref<typeof Worker>>,
-  add: Add,
 ): Promise<{ rates: ReadonlyArray<number>; pauses: ReadonlyArray<number> }> {
-  const rates: Array<number> = []
-  const pauses: Array<number> = []
-  for (let i = -1; i < RUNS; i++) {
-    context.note(i < 0 ? "joins: warming up" : `join ${i + 1} of ${RUNS}, quiet and under calls`)
-    const rate = await join(`quiet-${i}`, nodes, add)
-    const pause = await under(node, refs, () => join(`busy-${i}`, nodes, add))
-    if (i < 0) continue
-    rates.push(rate)
-    pauses.push(pause)
-  }
-  return { rates, pauses }
+  return withCluster(async (cluster) => {
+    const rates: Array<number> = []
+    const pauses: Array<number> = []
+    for (let i = -1; i < RUNS; i++) {
+      context.note(i < 0 ? "joins: warming up" : `join ${i + 1} of ${RUNS}, quiet and under calls`)
+      const rate = await join(`quiet-${i}`, cluster)
+      const pause = await under(cluster, () => join(`busy-${i}`, cluster))
+      if (i < 0) continue
+      rates.push(rate)
+      pauses.push(pause)
+    }
+    return { rates, pauses }
+  })
 }
 
 /** A node comes and, once it has its names, goes again. */
-async function join(name: string, nodes: Nodes, add: Add): Promise<number> {
-  const child = await add(name)
-  await settled(nodes)
+async function join(name: string, cluster: Cluster): Promise<number> {
+  const child = await cluster.add(name)
+  await settled(cluster)
   const servesAt = await child.ask<number>("servesAt")
   const { count, lastAt } = await child.ask<Arrived>("arrived")
   await child.ask("leave")
-  nodes.delete(name)
+  cluster.nodes.delete(name)
   await child.kill()
-  await settled(nodes)
+  await settled(cluster)
   return (count / (lastAt - servesAt)) * 1000
 }
 
@@ -126,11 +142,7 @@ async function join(name: string, nodes: Nodes, add: Add): Promise<number> {
  * Calls some names again and again meanwhile; the p99 over those that moved of the longest time, in
  * milliseconds, that any call to them took.
  */
-async function under(
-  node: Node,
-  refs: ReadonlyArray<Ref<typeof Worker>>,
-  body: () => Promise<unknown>,
-): Promise<number> {
+async function under({ node, refs }: Cluster, body: () => Promise<unknown>): Promise<number> {
   const watched = Array.from({ length: WATCHED }, (_, i) => refs[i * (NAMES / WATCHED)]!)
   const from = watched.map((ref) => node.whereis(Worker, ref.key)?.node)
   const moved = new Set<number>()
@@ -168,31 +180,18 @@ async function under(
  * Names per second that come back after a kill -9, from when the first survivor knows (the observer is
  * told, or the first name is back) to the last name; and how many are alive then.
  */
-async function kills(
-  context: Context,
-  node: Node,
-  nodes: Nodes,
-  refs: ReadonlyArray<Ref<typeof Worker>>,
-  add: Add,
-): Promise<{ takeovers: ReadonlyArray<number>; living: ReadonlyArray<number> }> {
-  const takeovers: Array<number> = []
-  const living: Array<number> = []
-  for (let i = -1; i < RUNS; i++) {
-    context.note(i < 0 ? "kills: warming up" : `kill ${i + 1} of ${RUNS}`)
+function kill(): Promise<{ rate: number; count: number }> {
+  return withCluster(async (cluster) => {
+    const { node, nodes } = cluster
     const [victim, child] = nodes.entries().next().value!
     nodes.delete(victim)
     await Promise.all([...nodes.values()].map((other) => other.ask("began")))
     const noticed = noticing(node, victim)
     await child.kill()
     const downAt = await noticed
-    await settled(nodes)
-    const rate = await rateOf(nodes, downAt)
-    if (i >= 0) takeovers.push(rate)
-    living.push(await count(nodes, refs))
-    await add(`spare-${i}`)
-    await settled(nodes)
-  }
-  return { takeovers, living }
+    await settled(cluster)
+    return { rate: await rateOf(cluster, downAt), count: await count(cluster) }
+  })
 }
 
 /** When the node is told that a member is down. */
@@ -203,7 +202,7 @@ async function noticing(node: Node, victim: string): Promise<number> {
   return clock()
 }
 
-async function rateOf(nodes: Nodes, downAt: number): Promise<number> {
+async function rateOf({ nodes }: Cluster, downAt: number): Promise<number> {
   const ask = (child: Channel.Child): Promise<Arrived> => child.ask("arrived")
   const arrived = (await Promise.all([...nodes.values()].map(ask))).filter(({ count }) => count > 0)
   const firstAt = Math.min(downAt, ...arrived.map((each) => each.firstAt))
@@ -212,7 +211,7 @@ async function rateOf(nodes: Nodes, downAt: number): Promise<number> {
 }
 
 /** Processes that live on some node; fewer when some names don't answer. */
-async function count(nodes: Nodes, refs: ReadonlyArray<Ref<typeof Worker>>): Promise<number> {
+async function count({ nodes, refs }: Cluster): Promise<number> {
   let answering = 0
   for (let i = 0; i < refs.length; i += 1000) {
     const tries = await Promise.all(refs.slice(i, i + 1000).map((ref) => ref.try.poke()))
