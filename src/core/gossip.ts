@@ -36,9 +36,7 @@ export function receive(at: At, claims: ReadonlyArray<Claim>, full: boolean, fro
 export function learn(at: At, claim: Claim, from: string | undefined): void {
   const { state } = at
   const peer = state.peers.get(claim.name)
-  if (claim.rank === Claims.LEFT && claim.name === from) {
-    Roster.send(at, from, { _tag: "LeftAck", epoch: claim.epoch })
-  }
+  if (claim.name === from) heedItself(at, claim)
   const merged = peer === undefined ? claim : Claims.merge(peer.claim, claim)
   if (merged === peer?.claim) return
   const joins = Claims.lives(merged) && (peer === undefined || !state.live.has(peer))
@@ -46,11 +44,18 @@ export function learn(at: At, claim: Claim, from: string | undefined): void {
   state.refused.delete(claim.name)
   if (peer === undefined) Roster.enter(at, merged, from)
   else {
-    const accusers = peer.claim.accusers.length
     Roster.record(at, peer, merged, from)
-    const { name } = state.self
-    if (merged.accusers.length > accusers && !merged.accusers.includes(name)) state.alarmed.add(peer)
+    const { accusers } = merged
+    if (accusers.length > 0 && !accusers.includes(state.self.name)) state.alarmed.add(peer)
   }
+}
+
+/** A claim that its own member sent. */
+function heedItself(at: At, { name, epoch, rank }: Claim): void {
+  const link = at.state.links.get(name)
+  // It may have become a younger instance of itself meanwhile.
+  if (link !== undefined && link.epoch < epoch) link.epoch = epoch
+  if (rank === Claims.LEFT) Roster.send(at, name, { _tag: "LeftAck", epoch })
 }
 
 function refuse(at: At, name: string): void {

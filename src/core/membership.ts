@@ -1,95 +1,351 @@
-import type { Claim, Phase } from "./claim.ts"
-export interface Timing { readonly x: number }
-export const lan: Timing = { x: 1 }
-export const local: Timing = { x: 1 }
-export const wan: Timing = { x: 1 }
-export interface Options { readonly name: string; readonly epoch: number; readonly instance: number; readonly address: string; readonly weight: number; readonly roles: ReadonlyArray<string>; readonly seeds: ReadonlyArray<string>; readonly random: number; readonly timing: Timing; readonly membersMax: number }
-export type Message =
-  | { readonly _tag: "Ping"; readonly seq: number; readonly view: number; readonly digest: number }
-  | { readonly _tag: "Ack"; readonly seq: number; readonly view: number; readonly digest: number }
-  | { readonly _tag: "PingRequest"; readonly seq: number; readonly target: string }
-  | { readonly _tag: "PingReply"; readonly seq: number; readonly target: string; readonly ok: boolean }
-  | { readonly _tag: "Claims"; readonly claims: ReadonlyArray<Claim>; readonly full: boolean }
-  | { readonly _tag: "LeftAck"; readonly epoch: number }
-  | { readonly _tag: "Bye" }
-export type Input =
-  | { readonly _tag: "Tick"; readonly now: number }
-  | { readonly _tag: "LinkUp"; readonly now: number; readonly peer: string; readonly epoch: number; readonly address: string }
-  | { readonly _tag: "LinkDown"; readonly now: number; readonly peer: string; readonly epoch: number; readonly reason: "closed" | "reset" | "timeout" }
-  | { readonly _tag: "DialFailed"; readonly now: number; readonly address: string; readonly reason: string }
-  | { readonly _tag: "Message"; readonly now: number; readonly from: string; readonly message: Message }
-  | { readonly _tag: "Heard"; readonly now: number; readonly peers: ReadonlyArray<string> }
-  | { readonly _tag: "Digest"; readonly now: number; readonly digest: number }
-  | { readonly _tag: "Synced"; readonly now: number }
-  | { readonly _tag: "Leave"; readonly now: number }
-  | { readonly _tag: "Drained"; readonly now: number }
-  | { readonly _tag: "Connect"; readonly now: number; readonly addresses: ReadonlyArray<string> }
-  | { readonly _tag: "Disconnect"; readonly now: number; readonly peer: string }
-  | { readonly _tag: "Superseded"; readonly now: number; readonly epoch: number; readonly instance: number }
-export type Event =
-  | { readonly _tag: "Up" | "Changed"; readonly name: string; readonly epoch: number; readonly incarnation: number; readonly phase: Phase; readonly address: string; readonly weight: number; readonly roles: ReadonlyArray<string> }
-  | { readonly _tag: "Suspect" | "Refuted"; readonly name: string }
-  | { readonly _tag: "Down"; readonly name: string; readonly epoch: number; readonly reason: string }
-  | { readonly _tag: "Left" | "Superseded"; readonly name: string; readonly epoch: number }
-  | { readonly _tag: "EpochChanged"; readonly epoch: number }
-  | { readonly _tag: "Slept"; readonly millis: number }
-  | { readonly _tag: "Isolated" }
-  | { readonly _tag: "NameConflict"; readonly epoch: number; readonly instance: number }
-  | { readonly _tag: "LeaveDone" }
-export type Output =
-  | { readonly _tag: "Send"; readonly to: string; readonly message: Message }
-  | { readonly _tag: "Dial"; readonly address: string; readonly peer: string | undefined }
-  | { readonly _tag: "Close"; readonly peer: string; readonly reason: string }
-  | { readonly _tag: "Event"; readonly event: Event }
-  | { readonly _tag: "PeerDigest"; readonly peer: string; readonly digest: number }
-export interface State { o: Options; me: Claim; claims: Map<string, Claim>; links: Set<string>; up: Map<string, string>; todo: Set<string>; wake: number; down: Map<string, number> }
-export interface Member { readonly name: string; readonly epoch: number; readonly incarnation: number; readonly phase: Phase; readonly address: string; readonly weight: number; readonly roles: ReadonlyArray<string>; readonly status: "alive" | "suspect" | "dead" | "left"; readonly connected: boolean; readonly rttMillis: number | undefined }
+/**
+ * Membership: who belongs to the cluster, who is down, as one node knows it. A pure machine.
+ *
+ * "Quorum SWIM": members observe each other ({@link ./observers.ts}), ping their subjects and ask others
+ * for help ({@link ./probe.ts}), spread what they find as claims that merge in any order
+ * ({@link ./claim.ts}, {@link ./gossip.ts}); a member is removed when a quorum of its observers has
+ * accused it and it hasn't refuted in time ({@link ./suspicion.ts}).
+ *
+ * @module
+ */
+import type { Claim } from "./claim.ts"
+import * as Claims from "./claim.ts"
+import * as Contact from "./contact.ts"
+import * as Gossip from "./gossip.ts"
+import * as Identity from "./identity.ts"
+import type { Input, Member, Message, Options, Output } from "./member.ts"
+import { describe } from "./member.ts"
+import * as Parting from "./parting.ts"
+import * as Probe from "./probe.ts"
+import * as Report from "./report.ts"
+import type { At, Peer, State } from "./roster.ts"
+import * as Roster from "./roster.ts"
+import * as Rtt from "./rtt.ts"
+import * as Suspicion from "./suspicion.ts"
+
+export type { Claim } from "./claim.ts"
+export type {
+  Description,
+  DownReason,
+  Event,
+  Input,
+  Member,
+  Message,
+  Options,
+  Output,
+} from "./member.ts"
+export type { State } from "./roster.ts"
+export type { Timing } from "./timing.ts"
+export { lan, local, wan } from "./timing.ts"
+
 type Step = { readonly state: State; readonly outputs: ReadonlyArray<Output> }
-export function init(o: Options, now: number): Step {
-  const me: Claim = { name: o.name, epoch: o.epoch, incarnation: 0, rank: 0, accusers: [], hard: [], phase: "joining", address: o.address, instance: o.instance, weight: o.weight, roles: o.roles }
-  const state: State = { o, me, claims: new Map(), links: new Set(), up: new Map(), todo: new Set(o.seeds), wake: now + 50, down: new Map() }
-  return { state, outputs: o.seeds.map((address) => ({ _tag: "Dial", address, peer: undefined })) }
-}
-const better = (a: Claim, b: Claim | undefined): boolean => b === undefined || a.epoch > b.epoch || (a.epoch === b.epoch && (a.incarnation > b.incarnation || (a.incarnation === b.incarnation && a.rank > b.rank)))
-export function step(s: State, i: Input): Step {
-  const out: Output[] = []
-  const ev = (event: Event): void => void out.push({ _tag: "Event", event })
-  const all = (message: Message): void => { for (const to of s.links) out.push({ _tag: "Send", to, message }) }
-  const tell = (): void => all({ _tag: "Claims", claims: [s.me, ...s.claims.values()], full: false })
-  const learn = (c: Claim): boolean => {
-    if (c.name === s.me.name) { if (c.rank > 0 && c.epoch === s.me.epoch && c.incarnation >= s.me.incarnation && s.me.rank === 0) { s.me = { ...s.me, incarnation: c.incarnation + 1 }; return true } return false }
-    const b = s.claims.get(c.name)
-    if (!better(c, b)) return false
-    s.claims.set(c.name, c)
-    const wasUp = b !== undefined && b.rank < 2, isUp = c.rank < 2
-    if (wasUp && b.epoch < c.epoch) ev({ _tag: "Superseded", name: b.name, epoch: b.epoch })
-    if (isUp && (!wasUp || b.epoch < c.epoch)) { ev({ _tag: "Up", ...c }); if (!s.links.has(c.name)) out.push({ _tag: "Dial", address: c.address, peer: c.name }) }
-    else if (isUp) ev({ _tag: "Changed", ...c })
-    else if (wasUp) ev(c.rank === 3 ? { _tag: "Left", name: c.name, epoch: c.epoch } : { _tag: "Down", name: c.name, epoch: c.epoch, reason: "refused" })
-    if (c.rank === 3) out.push({ _tag: "Close", peer: c.name, reason: "left" })
-    return true
+
+/** No clock goes further. */
+const NOW_MAX = 2 ** 52
+
+/** A node that is about to dial its seeds: joining, and alone. */
+export function init(options: Options, now: number): Step {
+  const { name, epoch, address, instance, weight, roles, seeds, random } = options
+  const self: Claim = {
+    name,
+    epoch,
+    incarnation: 0,
+    rank: Claims.ALIVE,
+    accusers: [],
+    hard: [],
+    phase: "joining",
+    address,
+    instance,
+    weight,
+    roles: [...roles],
   }
-  switch (i._tag) {
-    case "LinkUp": s.links.add(i.peer); s.todo.delete(i.address); s.down.delete(i.peer); { const b = s.claims.get(i.peer); if (b && b.rank === 2 && b.epoch === i.epoch) { } } out.push({ _tag: "Send", to: i.peer, message: { _tag: "Claims", claims: [s.me, ...s.claims.values()], full: true } }); break
-    case "LinkDown": s.links.delete(i.peer); { const c = s.claims.get(i.peer); if (c && c.rank < 2 && c.epoch === i.epoch) { s.down.set(i.peer, i.now + 200); out.push({ _tag: "Dial", address: c.address, peer: c.name }) } } break
-    case "Message": if (i.message._tag === "Claims") { let ch = false; for (const c of i.message.claims) ch = learn(c) || ch; if (ch) tell() } else if (i.message._tag === "Bye") { const c = s.claims.get(i.from); if (c) learn({ ...c, rank: 2 }) } break
-    case "Synced": s.me = { ...s.me, phase: "up", incarnation: s.me.incarnation + 1 }; tell(); break
-    case "Leave": s.me = { ...s.me, phase: "leaving", incarnation: s.me.incarnation + 1 }; tell(); break
-    case "Drained": s.me = { ...s.me, rank: 3 }; tell(); ev({ _tag: "LeaveDone" }); break
-    case "Connect": for (const address of i.addresses) { s.todo.add(address); out.push({ _tag: "Dial", address, peer: undefined }) } break
-    case "Disconnect": { const c = s.claims.get(i.peer); out.push({ _tag: "Send", to: i.peer, message: { _tag: "Bye" } }); if (c) ev({ _tag: "Down", name: c.name, epoch: c.epoch, reason: "disconnected" }); out.push({ _tag: "Close", peer: i.peer, reason: "x" }) } break
-    case "Tick":
-      if (i.now >= s.wake) { s.wake = i.now + 100; for (const address of s.todo) out.push({ _tag: "Dial", address, peer: undefined })
-        for (const [n, at] of [...s.down]) if (i.now >= at) { s.down.delete(n); const c = s.claims.get(n); if (c && !s.links.has(n)) { learn({ ...c, rank: 2 }); tell() } } }
-      break
-    default: break
+  if (!Claims.valid(self)) throw new Error(`BUG: a node can't be born as ${JSON.stringify(self)}`)
+  const state = born(options, self, now, random >>> 0)
+  for (const seed of seeds) Contact.seed(state, seed, now)
+  const at: At = { state, now, outputs: [] }
+  settle(at)
+  return { state, outputs: at.outputs }
+}
+
+/** The next state and what follows from it. Total: no input throws. Late or early ticks do no harm. */
+export function step(state: State, input: Input): Step {
+  const at: At = { state, now: clock(state, input.now), outputs: [] }
+  state.now = at.now
+  if (!state.ended) {
+    notice(at)
+    take(at, input)
+    if (!state.ended) settle(at)
   }
-  return { state: s, outputs: out }
+  if (state.ended) state.wake = Number.POSITIVE_INFINITY
+  return { state, outputs: at.outputs }
 }
-export function wakeAt(s: State): number { return s.wake }
-export function members(s: State): ReadonlyArray<Member> {
-  const status = ["alive", "suspect", "dead", "left"] as const
-  return [s.me, ...s.claims.values()].map((c) => ({ ...c, status: status[c.rank] as Member["status"], connected: s.links.has(c.name), rttMillis: undefined })).sort((a, b) => (a.name < b.name ? -1 : 1))
+
+/** When the machine next has something to do by itself; infinite for never. */
+export function wakeAt(state: State): number {
+  return state.wake
 }
-export function self(s: State): Member { return members(s).find((m) => m.name === s.me.name) as Member }
-export function viewHash(): number { return 0 }
+
+/** Everybody known, sorted by name, this node and the dead included. */
+export function members(state: State): ReadonlyArray<Member> {
+  const all = [self(state)]
+  for (const peer of state.peers.values()) all.push(view(state, peer))
+  return all.sort((a, b) => Claims.compare(a.name, b.name))
+}
+
+/** This node. */
+export function self(state: State): Member {
+  const status = state.self.rank === Claims.LEFT ? "left" : "alive"
+  return { ...describe(state.self), status, connected: true, rttMillis: undefined }
+}
+
+/** A uint32 that is the same on nodes that know the same living members in the same condition. */
+export function viewHash(state: State): number {
+  return state.viewHash
+}
+
+/** The claims behind all that, sorted by name, for tests and diagnostics. */
+export function claims(state: State): ReadonlyArray<Claim> {
+  const all = [state.self]
+  for (const peer of state.peers.values()) all.push(peer.claim)
+  return all.sort((a, b) => Claims.compare(a.name, b.name))
+}
+
+function view(state: State, peer: Peer): Member {
+  const { claim, suspect } = peer
+  const smoothed = state.links.get(peer.name)?.rtt.smoothed
+  const dead = claim.rank === Claims.LEFT ? "left" : "dead"
+  return {
+    ...describe(claim),
+    status: peer.up ? (suspect ? "suspect" : "alive") : dead,
+    connected: smoothed !== undefined,
+    rttMillis: smoothed !== undefined && smoothed >= 0 ? smoothed : undefined,
+  }
+}
+
+// --- time ----------------------------------------------------------------------------------------
+
+function clock(state: State, now: number): number {
+  return now > state.now && now < NOW_MAX ? now : state.now
+}
+
+/** A node that comes late to its deadline stood still; it must not take that for others' silence. */
+function notice(at: At): void {
+  const { state, now } = at
+  const { ackMaxMillis, suspicionMillis } = state.options.timing
+  const late = now - state.wake
+  if (!(late > ackMaxMillis / 2)) return
+  if (late > suspicionMillis) return wake(at, late)
+  Roster.strain(state, 1)
+  Suspicion.pause(state, late)
+  Probe.restart(at)
+}
+
+/** It slept: for the others it may be dead, so it says that it is there before anything else. */
+function wake(at: At, millis: number): void {
+  const { state, now } = at
+  Roster.tell(at, { _tag: "Slept", millis })
+  Identity.raise(at, {})
+  for (const link of state.links.values()) link.full = true
+  Suspicion.restart(state, now)
+  Probe.restart(at)
+}
+
+// --- inputs --------------------------------------------------------------------------------------
+
+function take(at: At, input: Input): void {
+  const { state } = at
+  switch (input._tag) {
+    case "Message":
+      return receive(at, input.from, input.message)
+    case "Heard":
+      for (const name of input.peers) {
+        const peer = state.peers.get(name)
+        if (peer !== undefined && Roster.linkTo(state, peer) !== undefined) Probe.heard(at, peer)
+      }
+      return
+    case "Digest":
+      state.digest = input.digest >>> 0
+      return
+    case "LinkUp":
+      return linkUp(at, input.peer, input.epoch, input.address)
+    case "LinkDown":
+      return linkDown(at, input.peer, input.epoch, input.reason)
+    case "DialFailed":
+      return Contact.failed(at, input.address, input.reason)
+    case "Synced":
+      return Identity.synced(at)
+    case "Leave":
+      return Identity.leave(at)
+    case "Drained":
+      return Identity.drained(at)
+    case "Connect":
+      for (const address of input.addresses) Parting.connect(at, address)
+      return
+    case "Disconnect":
+      return Parting.disconnect(at, input.peer)
+    case "Superseded":
+      return superseded(at, input.epoch, input.instance)
+  }
+}
+
+function receive(at: At, from: string, message: Message): void {
+  const { state } = at
+  const link = state.links.get(from)
+  if (link === undefined) return
+  switch (message._tag) {
+    case "Ping":
+    case "Ack": {
+      const { seq, view, digest } = message
+      if (!Number.isSafeInteger(seq)) return
+      if (message._tag === "Ack") Probe.acknowledge(at, from, seq)
+      else {
+        const { viewHash, digest } = state
+        Roster.send(at, from, { _tag: "Ack", seq, view: viewHash, digest })
+      }
+      Gossip.compareViews(at, link, view >>> 0)
+      at.outputs.push({ _tag: "PeerDigest", peer: from, digest: digest >>> 0 })
+      return
+    }
+    case "PingRequest":
+      if (!Number.isSafeInteger(message.seq) || !Claims.isName(message.target)) return
+      return Probe.assist(at, from, message.seq, message.target)
+    case "PingReply":
+      return Probe.assisted(at, from, message.seq, message.target, message.ok === true)
+    case "Claims":
+      Gossip.receive(at, message.claims, message.full, from)
+      if (message.full) Parting.insist(at, from)
+      return
+    case "LeftAck":
+      return Identity.acknowledged(at, from, message.epoch)
+    case "Bye":
+      return Parting.farewell(at, from)
+  }
+}
+
+function linkUp(at: At, name: string, epoch: number, address: string): void {
+  const { state, now } = at
+  if (!Claims.isName(name) || name === state.self.name || !Claims.isEpoch(epoch)) return
+  if (typeof address !== "string" || !Parting.admits(at, name, epoch)) return
+  state.links.set(name, {
+    peer: name,
+    cameWith: epoch,
+    epoch,
+    address,
+    rtt: Rtt.make(),
+    differsAt: 0,
+    differs: 0,
+    full: true,
+    asked: undefined,
+  })
+  const peer = state.peers.get(name)
+  if (peer?.claim.epoch === epoch) {
+    peer.heardAt = now
+    peer.lostEpoch = 0
+  }
+  Contact.connected(at, name, address)
+}
+
+function linkDown(at: At, name: string, epoch: number, reason: string): void {
+  const link = at.state.links.get(name)
+  if (link === undefined || link.cameWith !== epoch) return Parting.ended(at, name, epoch, reason)
+  at.state.links.delete(name)
+  Contact.disconnected(at, name, link.epoch)
+}
+
+function superseded(at: At, epoch: number, instance: number): void {
+  const { self } = at.state
+  if (!Claims.isEpoch(epoch) || self.rank === Claims.LEFT) return
+  const younger = epoch > self.epoch || (epoch === self.epoch && instance > self.instance)
+  if (younger) Identity.supersede(at, epoch, instance)
+}
+
+// --- consequences --------------------------------------------------------------------------------
+
+/** Does what is due and draws the consequences of all that the step has changed. */
+function settle(at: At): void {
+  const { state, now } = at
+  const due = now >= state.wake
+  if (due) {
+    Probe.due(at)
+    Parting.due(at)
+  }
+  do refresh(at)
+  while (state.accused.size > 0 && Suspicion.deliberate(at))
+  Probe.alarm(at)
+  Report.changes(at)
+  Gossip.flush(at)
+  close(at)
+  if (due || state.contactsChanged) {
+    Contact.dial(at)
+    Gossip.forget(at)
+  }
+  Identity.depart(at)
+  state.wake = Math.min(
+    Probe.wakeAt(state),
+    Suspicion.wakeAt(state),
+    Contact.wakeAt(state),
+    Parting.wakeAt(state),
+    state.leave?.until ?? Number.POSITIVE_INFINITY,
+    state.gone.values().next().value ?? Number.POSITIVE_INFINITY,
+  )
+}
+
+function refresh(at: At): void {
+  const { state } = at
+  if (!state.viewChanged) return
+  state.viewChanged = false
+  state.view = [...state.live].sort((a, b) => Claims.compare(a.name, b.name))
+  state.observers.clear()
+  Probe.assign(state, at.now)
+}
+
+function close(at: At): void {
+  const { state } = at
+  if (state.closing.size === 0) return
+  for (const peer of [...state.closing.keys()].sort(Claims.compare)) {
+    if (!state.links.delete(peer)) continue
+    at.outputs.push({ _tag: "Close", peer, reason: state.closing.get(peer) ?? "" })
+    state.contactsChanged = true
+  }
+  state.closing.clear()
+}
+
+function born(options: Options, self: Claim, now: number, random: number): State {
+  return {
+    options,
+    self,
+    now,
+    wake: Number.POSITIVE_INFINITY,
+    random,
+    seq: 0,
+    digest: 0,
+    health: 0,
+    peers: new Map(),
+    links: new Map(),
+    live: new Set(),
+    view: [],
+    viewChanged: false,
+    viewHash: Claims.hash(self),
+    observers: new Map(),
+    accused: new Set(),
+    dead: new Set(),
+    gone: new Map(),
+    ups: 0,
+    refused: new Set(),
+    bans: new Map(),
+    parting: new Map(),
+    seeds: new Map(),
+    mine: new Set(),
+    dials: new Map(),
+    reconnectAt: Number.POSITIVE_INFINITY,
+    relays: [],
+    supersessions: [],
+    leave: undefined,
+    ended: false,
+    news: new Map(),
+    changed: new Set(),
+    alarmed: new Set(),
+    closing: new Map(),
+    contactsChanged: false,
+  }
+}

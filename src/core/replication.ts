@@ -26,7 +26,7 @@ export function flush(state: State, outputs: Array<Output>): void {
     const ops = Table.range(state.self, from)?.slice(0, OPS_PER_MESSAGE_MAX)
     // More was written in one go than the log keeps: the replicas will see the gap and ask.
     if (ops === undefined) {
-      state.sent = state.self.seq - Table.LOG_MAX
+      state.sent = state.self.seq - state.self.log.length
       continue
     }
     state.sent += ops.length

@@ -32,7 +32,9 @@ export function judge(state: State, peer: Peer): Verdict {
   const quorum = quorumOf(trusted.length)
   let at = Number.POSITIVE_INFINITY
   if (count(trusted, claim.accusers) >= quorum) at = peer.accusedAt + suspicionMillis
-  else if (count(observers, claim.accusers) >= Math.max(1, Math.min(ACCUSERS_MIN, trusted.length))) {
+  else if (
+    count(observers, claim.accusers) >= Math.max(1, Math.min(ACCUSERS_MIN, trusted.length))
+  ) {
     at = peer.accusedAt + PATIENCE * suspicionMillis
   }
   // The dead are believed in, unless I have heard from them lately: then they get time to refute.

@@ -593,6 +593,8 @@ export class Router implements Caller {
 
   /** Until `open`, only what the old owner passes on reaches this name. */
   shut(name: string): void {
+    // It may have left from here before: fences for it must not be sent round in circles.
+    this.#departed.delete(name)
     this.#closed.add(name)
   }
 

@@ -5,6 +5,8 @@
  */
 import * as Data from "./data.ts"
 
+const isOwn = Object.prototype.hasOwnProperty
+
 interface Fields {
   readonly [key: string]: unknown
 }
@@ -46,7 +48,7 @@ function copyObject(value: object, depth: number): unknown {
   if (depth >= Data.DEPTH_MAX) throw Data.NOT_DATA
   switch (kind) {
     case "plain":
-      return copyFields(value as Fields, Object.keys(value), {}, depth + 1)
+      return copyPlain(value as Fields, depth + 1)
     case "array": {
       const array: Array<unknown> = []
       const { length } = value as ReadonlyArray<unknown>
@@ -70,27 +72,20 @@ function copyObject(value: object, depth: number): unknown {
     case "error": {
       const { name, message } = value as Error
       const error = Data.makeError(String(name), String(message))
-      return copyFields(
-        value as unknown as Fields,
-        Data.errorKeys(value as Error),
-        error,
-        depth + 1,
-      )
+      for (const key of Data.errorKeys(value as Error)) {
+        Data.set(error, key, copyAny((value as unknown as Fields)[key], depth + 1))
+      }
+      return error
     }
     default:
       throw Data.NOT_DATA
   }
 }
 
-function copyFields<A extends object>(
-  from: Fields,
-  keys: ReadonlyArray<string>,
-  into: A,
-  depth: number,
-): A {
-  for (let i = 0; i < keys.length; i++) {
-    const key = keys[i]!
-    Data.set(into, key, copyAny(from[key], depth))
+function copyPlain(value: Fields, depth: number): object {
+  const into = {}
+  for (const key in value) {
+    if (isOwn.call(value, key)) Data.set(into, key, copyAny(value[key], depth))
   }
   return into
 }

@@ -49,27 +49,66 @@ export function read(buffer: Uint8Array, start: number, end: number): string | u
   return text.indexOf("\ufffd") < 0 ? text : readUnits(buffer, start, end)
 }
 
-/** Words seen last, by hash: 1024 of up to 32 bytes, so that a hostile peer can't make it grow. */
-const words: Array<string> = new Array<string>(1024).fill("")
-const WORD_BYTES_MAX = 32
+/** A word seen before, and what came after it then. */
+interface Word {
+  readonly text: string
+  next: Word | undefined
+  /** The last text that {@link readAfter} read. */
+  after: string
+}
 
-/** The same as {@link read}; text that came before is found rather than made again. */
+/** Words seen last, by hash: 1024 of up to 32 bytes, so that a hostile peer can't make it grow. */
+const words: Array<Word> = new Array<Word>(1024).fill(makeWord(""))
+const WORD_BYTES_MAX = 32
+let last: Word = words[0]!
+
+/**
+ * The same as {@link read}, but text that came before is found rather than made again. The keys of
+ * objects tend to come in the same order each time, so first of all the guess is that they do.
+ */
 export function readWord(buffer: Uint8Array, start: number, end: number): string | undefined {
+  const guess = last.next
+  if (guess !== undefined && matches(guess.text, buffer, start, end)) {
+    last = guess
+    return guess.text
+  }
   const bytes = end - start
   if (bytes > WORD_BYTES_MAX) return read(buffer, start, end)
   let hash = bytes
   for (let i = start; i < end; i++) hash = (Math.imul(hash, 31) + buffer[i]!) | 0
   const slot = (hash ^ (hash >>> 10)) & 1023
-  const word = words[slot]!
-  if (word.length === bytes) {
-    // Words that aren't ASCII never match, as they are longer in bytes or differ.
-    let i = 0
-    while (i < bytes && word.charCodeAt(i) === buffer[start + i]) i++
-    if (i === bytes) return word
+  let word = words[slot]!
+  if (!matches(word.text, buffer, start, end)) {
+    const text = read(buffer, start, end)
+    // Only ASCII has as many units as bytes; for others the bytes would have to be kept to compare.
+    if (text === undefined || text.length !== bytes) return text
+    word = makeWord(text)
+    words[slot] = word
   }
+  last.next = word
+  last = word
+  return word.text
+}
+
+/** The same as {@link read}, but tries first what came after the same word the last time. */
+export function readAfter(buffer: Uint8Array, start: number, end: number): string | undefined {
+  const word = last
+  if (matches(word.after, buffer, start, end)) return word.after
   const text = read(buffer, start, end)
-  if (text !== undefined) words[slot] = text
+  const bytes = end - start
+  if (text !== undefined && text.length === bytes && bytes <= WORD_BYTES_MAX) word.after = text
   return text
+}
+
+function makeWord(text: string): Word {
+  return { text, next: undefined, after: "" }
+}
+
+function matches(word: string, buffer: Uint8Array, start: number, end: number): boolean {
+  const { length } = word
+  if (length !== end - start) return false
+  for (let i = 0; i < length; i++) if (word.charCodeAt(i) !== buffer[start + i]) return false
+  return true
 }
 
 function writeUnits(buffer: Uint8Array, start: number, text: string, from: number): number {

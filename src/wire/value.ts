@@ -47,6 +47,8 @@ const NEGATIVE_INT = 0xe0 // to 0xff: the integers from -32 to -1
 const SHORT_STRING_MAX = 31
 const SMALL_MAX = 15
 
+const isOwn = Object.prototype.hasOwnProperty
+
 interface Fields {
   readonly [key: string]: unknown
 }
@@ -127,11 +129,8 @@ function writeObject(writer: Writer, value: object, depth: number): void {
   }
   if (depth >= Data.DEPTH_MAX) throw Data.NOT_DATA
   switch (kind) {
-    case "plain": {
-      const keys = Object.keys(value)
-      writeCount(writer, keys.length, SMALL_OBJECT, OBJECT)
-      return writeFields(writer, value as Fields, keys, depth + 1)
-    }
+    case "plain":
+      return writePlain(writer, value as Fields, depth + 1)
     case "array":
       return writeArray(writer, value as ReadonlyArray<unknown>, depth + 1)
     case "map":
@@ -151,17 +150,19 @@ function writeCount(writer: Writer, count: number, small: number, large: number)
   writer.uint(count)
 }
 
-function writeFields(
-  writer: Writer,
-  value: Fields,
-  keys: ReadonlyArray<string>,
-  depth: number,
-): void {
-  for (let i = 0; i < keys.length; i++) {
-    const key = keys[i]!
+// Engines make `for in` a walk along the object's shape: several times faster than Object.keys.
+function writePlain(writer: Writer, value: Fields, depth: number): void {
+  let left = 0
+  for (const key in value) if (isOwn.call(value, key)) left++
+  writeCount(writer, left, SMALL_OBJECT, OBJECT)
+  for (const key in value) {
+    if (!isOwn.call(value, key)) continue
     writer.string(key)
     writeAny(writer, value[key], depth)
+    left--
   }
+  // A getter changed it on the way.
+  if (left !== 0) throw Data.NOT_DATA
 }
 
 function writeArray(writer: Writer, value: ReadonlyArray<unknown>, depth: number): void {
@@ -179,7 +180,6 @@ function writeMap(writer: Writer, map: ReadonlyMap<unknown, unknown>, depth: num
     writeAny(writer, value, depth)
     left--
   }
-  // A getter changed it on the way.
   if (left !== 0) throw Data.NOT_DATA
 }
 
@@ -200,7 +200,10 @@ function writeError(writer: Writer, error: Error, depth: number): void {
   writer.string(String(error.name))
   writer.string(String(error.message))
   writer.uint(keys.length)
-  writeFields(writer, error as unknown as Fields, keys, depth)
+  for (const key of keys) {
+    writer.string(key)
+    writeAny(writer, (error as unknown as Fields)[key], depth)
+  }
 }
 
 function writeView(writer: Writer, value: object): void {
@@ -221,7 +224,7 @@ export function read(reader: Reader): unknown {
 function readAny(reader: Reader, depth: number): unknown {
   const tag = reader.u8()
   if (tag < SHORT_STRING) return tag
-  if (tag < SMALL_OBJECT) return reader.text(tag & SHORT_STRING_MAX)
+  if (tag < SMALL_OBJECT) return reader.textAfterWord(tag & SHORT_STRING_MAX)
   if (tag >= NEGATIVE_INT) return tag - 0x100
   if (tag < SMALL_ARRAY) return readFields(reader, {}, tag & SMALL_MAX, depth + 1)
   if (tag < UNDEFINED) return readArray(reader, tag & SMALL_MAX, depth + 1)

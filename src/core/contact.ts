@@ -1,0 +1,202 @@
+/**
+ * Whom to dial, and when: seeds, members without a link, and the dead, who may come back.
+ *
+ * @module
+ */
+import * as Claims from "./claim.ts"
+import * as Gossip from "./gossip.ts"
+import type { Input } from "./member.ts"
+import type { At, Contact, Peer, State } from "./roster.ts"
+import * as Roster from "./roster.ts"
+
+type Failure = Extract<Input, { readonly _tag: "DialFailed" }>["reason"]
+
+/** Of two members that learn of each other the lower name dials; the other one after this long. */
+const YIELD_MILLIS = 1_500
+/** A dial of which nothing is heard is over after this long. */
+const DIAL_MILLIS = 6_000
+/** A seed that turned out to be somebody we are linked to under another address is left alone. */
+const DUPLICATE_MILLIS = 60_000
+/** All members together dial about so many of the dead per period. */
+const DIALS_PER_PERIOD = 3
+const ADDRESSES_MAX = 1_024
+const ADDRESS_LENGTH_MAX = 512
+
+/** From now on this address is dialled until there is a link to who is there. */
+export function seed(state: State, address: string, now: number): void {
+  if (typeof address !== "string" || address.length > ADDRESS_LENGTH_MAX) return
+  if (!dialable(state, address)) return
+  state.seeds.delete(address)
+  state.seeds.set(address, { at: now, backoffMillis: Roster.BACKOFF_MILLIS })
+  trim(state.seeds)
+  state.contactsChanged = true
+}
+
+/** Dials whoever is due. */
+export function dial(at: At): void {
+  const { state, now } = at
+  state.contactsChanged = false
+  for (const [address, until] of state.dials) if (until <= now) failed(at, address, "timeout")
+  for (const peer of state.view) {
+    const { contact, claim } = peer
+    if (!wanted(state, peer)) rest(contact)
+    else {
+      if (contact.at === Number.POSITIVE_INFINITY) {
+        contact.at = state.self.name < peer.name ? now : now + YIELD_MILLIS
+      }
+      if (contact.at <= now) open(at, contact, claim.address, peer.name)
+    }
+  }
+  for (const [address, contact] of state.seeds) {
+    if (covered(state, address)) rest(contact)
+    else {
+      if (contact.at === Number.POSITIVE_INFINITY) contact.at = now
+      if (contact.at <= now) retry(at, contact, address)
+    }
+  }
+  reconnect(at)
+}
+
+/** A seed that has been silent for long is dialled by some of the members only. */
+function retry(at: At, contact: Contact, address: string): void {
+  const { reconnectMillis } = at.state.options.timing
+  const rare = contact.backoffMillis >= reconnectMillis
+  if (rare && !lucky(at.state)) contact.at = at.now + jitter(at.state, reconnectMillis)
+  else open(at, contact, address, undefined)
+}
+
+/** Every period, with a probability that keeps the cluster's rate the same, dials one of the dead. */
+function reconnect(at: At): void {
+  const { state, now } = at
+  const { reconnectMillis } = state.options.timing
+  if (state.dead.size === 0) state.reconnectAt = Number.POSITIVE_INFINITY
+  else if (state.reconnectAt === Number.POSITIVE_INFINITY) {
+    state.reconnectAt = now + 1 + Roster.chance(state, Math.ceil(reconnectMillis))
+  } else if (state.reconnectAt <= now) {
+    state.reconnectAt = now + jitter(state, reconnectMillis)
+    if (!lucky(state)) return
+    const dead = [...state.dead].filter((peer) => lost(state, peer))
+    const peer = dead[Roster.chance(state, dead.length)]
+    if (peer !== undefined) open(at, peer.contact, peer.claim.address, peer.name)
+  }
+}
+
+function open(at: At, contact: Contact, address: string, peer: string | undefined): void {
+  const { state, now } = at
+  const until = state.dials.get(address)
+  contact.at = until ?? now + DIAL_MILLIS
+  if (until !== undefined) return
+  state.dials.set(address, contact.at)
+  at.outputs.push({ _tag: "Dial", address, peer })
+}
+
+/** A dial came to nothing. */
+export function failed(at: At, address: string, reason: Failure): void {
+  const { state } = at
+  state.dials.delete(address)
+  state.contactsChanged = true
+  if (reason === "self") {
+    state.mine.add(address)
+    state.seeds.delete(address)
+    trim(state.mine)
+  }
+  for (const peer of state.view) {
+    if (peer.claim.address !== address || Roster.linkTo(state, peer) !== undefined) continue
+    later(at, peer.contact, reason, YIELD_MILLIS)
+    const observed = Roster.observers(state, peer.name).includes(state.self.name)
+    // We were linked and now nobody listens: most likely the process is gone.
+    if (reason === "refused" && observed && peer.lostEpoch === peer.claim.epoch) {
+      Gossip.accuse(at, peer.name, true)
+    }
+  }
+  const contact = state.seeds.get(address)
+  if (contact !== undefined) later(at, contact, reason, DUPLICATE_MILLIS)
+}
+
+function later(at: At, contact: Contact, reason: Failure, duplicateMillis: number): void {
+  const { state, now } = at
+  const { reconnectMillis } = state.options.timing
+  if (reason === "duplicate") {
+    contact.at = now + duplicateMillis
+    return
+  }
+  if (reason === "rejected") contact.backoffMillis = reconnectMillis
+  contact.at = now + jitter(state, contact.backoffMillis)
+  contact.backoffMillis = Math.min(2 * contact.backoffMillis, reconnectMillis)
+}
+
+/** There is a link now. */
+export function connected(at: At, name: string, address: string): void {
+  const { state } = at
+  const peer = state.peers.get(name)
+  state.dials.delete(address)
+  if (peer !== undefined) state.dials.delete(peer.claim.address)
+  state.contactsChanged = true
+}
+
+/** The link to this peer ended, with this epoch behind it: it is dialled at once. */
+export function disconnected(at: At, name: string, epoch: number): void {
+  const { state, now } = at
+  const peer = state.peers.get(name)
+  state.contactsChanged = true
+  for (const contact of state.seeds.values()) {
+    contact.at = Math.min(contact.at, now + Roster.BACKOFF_MILLIS)
+  }
+  if (peer === undefined) return
+  peer.lostEpoch = epoch
+  peer.contact.at = now
+  peer.contact.backoffMillis = Roster.BACKOFF_MILLIS
+}
+
+/** The next dial, or the end of one. */
+export function wakeAt(state: State): number {
+  let at = state.reconnectAt
+  for (const peer of state.view) at = Math.min(at, peer.contact.at)
+  for (const contact of state.seeds.values()) at = Math.min(at, contact.at)
+  for (const until of state.dials.values()) at = Math.min(at, until)
+  return at
+}
+
+function wanted(state: State, { name, claim }: Peer): boolean {
+  return !state.links.has(name) && !Roster.banned(state, name) && dialable(state, claim.address)
+}
+
+function lost(state: State, { name, claim }: Peer): boolean {
+  if (state.links.has(name) || state.dials.has(claim.address)) return false
+  return dialable(state, claim.address) && !covered(state, claim.address)
+}
+
+/** Whether who is at the address is linked, looked after as a member, or parted with. */
+function covered(state: State, address: string): boolean {
+  for (const link of state.links.values()) if (link.address === address) return true
+  for (const peer of state.view) if (peer.claim.address === address) return true
+  for (const name of state.bans.keys()) {
+    if (Roster.banned(state, name) && state.peers.get(name)?.claim.address === address) return true
+  }
+  return false
+}
+
+function dialable(state: State, address: string): boolean {
+  return address !== "" && address !== state.self.address && !state.mine.has(address)
+}
+
+function rest(contact: Contact): void {
+  contact.at = Number.POSITIVE_INFINITY
+  contact.backoffMillis = Roster.BACKOFF_MILLIS
+}
+
+function lucky(state: State): boolean {
+  return Roster.chance(state, state.live.size + 1) < DIALS_PER_PERIOD
+}
+
+/** From three quarters to five quarters of it, at least one. */
+function jitter(state: State, millis: number): number {
+  return 1 + (millis * 3) / 4 + Roster.chance(state, Math.ceil(millis / 2))
+}
+
+function trim(addresses: Map<string, unknown> | Set<string>): void {
+  for (const address of addresses.keys()) {
+    if (addresses.size <= ADDRESSES_MAX) return
+    addresses.delete(address)
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * The names that this node serves: which definition a name belongs to, which process has it, and what the
+ * core is told when that changes.
+ *
+ * A process's name is its definition's, a slash, and its key. Additional names start with the slash, which
+ * no definition's name does; their registration holds the process's name.
+ *
+ * @module
+ */
+import * as Registry from "../core/registry.ts"
+import { Reader } from "../wire/bytes.ts"
+import * as Value from "../wire/value.ts"
+import type { Cell, Hosted } from "./cell.ts"
+import type { AnyDefinition } from "./definition.ts"
+import { reasonOf, StartFailed } from "./errors.ts"
+import type { Parts } from "./parts.ts"
+
+/** The names of one node. */
+export class Names {
+  readonly #parts: Parts
+  readonly #hosted = new Map<string, Hosted>()
+  /** Names whose processes are being started here, until the registry has them. */
+  readonly #booting = new Set<string>()
+  /** Names registered in addition, by the id of the process they belong to. */
+  readonly #aliases = new Map<number, Array<string>>()
+
+  constructor(parts: Parts, definitions: ReadonlyArray<AnyDefinition>) {
+    this.#parts = parts
+    for (const definition of definitions) this.#host(definition)
+  }
+
+  #host(definition: AnyDefinition): void {
+    const { processes, limits } = this.#parts
+    this.#hosted.set(definition.name, {
+      definition,
+      host: processes,
+      mailboxMax: definition.spec.mailboxMax ?? limits.mailboxMax,
+      decodeInit: (meta) => {
+        if (meta === undefined) return { ok: true, value: undefined }
+        const reader = new Reader(meta)
+        const value = Value.read(reader)
+        return { ok: reader.done(), value }
+      },
+    })
+  }
+
+  /** What this node hosts under the definition of this name; undefined when it doesn't. */
+  hosted(name: string): Hosted | undefined {
+    return this.#hosted.get(name.slice(0, name.indexOf("/")))
+  }
+
+  /** Whether a name without a live holder may come back by itself. */
+  recoverable(name: string): boolean {
+    if (this.#booting.has(name)) return true
+    if (Registry.hidden(this.#parts.core.registry, name) === undefined) return false
+    return this.hosted(name)?.definition.spec.restart !== "temporary"
+  }
+
+  /** The process of this name that this node serves. */
+  here(name: string): Cell | undefined {
+    const { registry } = this.#parts.core
+    const entry = registry.index.get(name)
+    return entry?.table === registry.self ? this.#parts.processes.get(entry.pid) : undefined
+  }
+
+  // --- coming and going --------------------------------------------------------------------------
+
+  /** Enters a process into the registry. */
+  register(cell: Cell): void {
+    this.#booting.add(cell.name)
+    this.#put(cell.name, cell.generation, cell.pid, cell.meta)
+  }
+
+  /** The registry knows a name: it needn't be remembered as being started. */
+  registered(name: string): void {
+    if (this.#booting.size > 0) this.#booting.delete(name)
+  }
+
+  /** Starts a process that another node or a dead one had: its start argument is all there is. */
+  boot(cell: Cell): void {
+    const { processes, events } = this.#parts
+    const init = cell.hosted.decodeInit(cell.meta)
+    this.#booting.add(cell.name)
+    processes.boot(cell, init.value, (error) => {
+      if (error === undefined) {
+        this.register(cell)
+        events.emit({ _tag: "ProcessStarted", process: cell.name })
+      } else {
+        this.#booting.delete(cell.name)
+        const reason = new StartFailed(cell.name, reasonOf(error)).message
+        events.emit({ _tag: "ProcessStopped", process: cell.name, reason })
+      }
+    })
+  }
+
+  /** A process ended for good: takes its names back. */
+  gone(cell: Cell): void {
+    const { registry } = this.#parts.core
+    const entry = registry.index.get(cell.name)
+    if (entry?.table === registry.self && entry.pid === cell.pid) this.#delete(cell.name)
+    this.#unaliasAll(cell)
+  }
+
+  /** A process goes on elsewhere, moved or under a better claim: lets go of it here. */
+  left(cell: Cell, reason: string): void {
+    this.#parts.processes.dismiss(cell, reason)
+    this.#unaliasAll(cell)
+  }
+
+  // --- additional names --------------------------------------------------------------------------
+
+  /** Enters an additional name for a process of this node. */
+  alias(cell: Cell, alias: string): void {
+    const names = this.#aliases.get(cell.pid)
+    if (names === undefined) this.#aliases.set(cell.pid, [alias])
+    else names.push(alias)
+    this.#put(alias, 1, cell.pid, new TextEncoder().encode(cell.name))
+  }
+
+  /** Takes an additional name back; false when this node doesn't hold it. */
+  unalias(alias: string): boolean {
+    const { registry } = this.#parts.core
+    const entry = registry.index.get(alias)
+    if (entry === undefined || entry.table !== registry.self) return false
+    const names = this.#aliases.get(entry.pid)?.filter((name) => name !== alias) ?? []
+    if (names.length === 0) this.#aliases.delete(entry.pid)
+    else this.#aliases.set(entry.pid, names)
+    this.#delete(alias)
+    return true
+  }
+
+  #unaliasAll(cell: Cell): void {
+    for (const alias of this.#aliases.get(cell.pid) ?? []) this.#delete(alias)
+    this.#aliases.delete(cell.pid)
+  }
+
+  // --- the registry ------------------------------------------------------------------------------
+
+  #put(name: string, generation: number, pid: number, meta: Uint8Array | undefined): void {
+    const { driver, platform } = this.#parts
+    const now = platform.now()
+    const wall = platform.wall()
+    driver.input({ _tag: "Register", now, wall, name, generation, pid, meta })
+  }
+
+  #delete(name: string): void {
+    const { driver, platform } = this.#parts
+    driver.input({ _tag: "Unregister", now: platform.now(), name })
+  }
+}
