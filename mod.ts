@@ -47,15 +47,10 @@ export {
   Unreachable,
 } from "./src/runtime/errors.ts"
 export type { NodeEvent } from "./src/runtime/events.ts"
+export { startNode } from "./src/runtime/face.ts"
 export type { Limits } from "./src/runtime/limits.ts"
-export {
-  type Location,
-  type Member,
-  type Node,
-  type NodeOptions,
-  type RegisterOptions,
-  startNode,
-} from "./src/runtime/node.ts"
+export type { Location, Member, Node, RegisterOptions } from "./src/runtime/node.ts"
+export type { NodeOptions } from "./src/runtime/options.ts"
 export type {
   AnyDefinition,
   Definition,

@@ -93,6 +93,7 @@ export function compareVersions(a: Claim, b: Claim): number {
 
 /** Whether a claim is what {@link Claim} says; for those that come from others. */
 export function valid(claim: Claim): boolean {
+  if (typeof claim !== "object" || claim === null) return false
   const { epoch, incarnation, rank, accusers, hard, roles } = claim
   if (!isName(claim.name) || !isEpoch(epoch)) return false
   if (rank !== ALIVE && rank !== SUSPECT && rank !== DEAD && rank !== LEFT) return false

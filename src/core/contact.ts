@@ -3,7 +3,6 @@
  *
  * @module
  */
-import * as Claims from "./claim.ts"
 import * as Gossip from "./gossip.ts"
 import type { Input } from "./member.ts"
 import type { At, Contact, Peer, State } from "./roster.ts"

@@ -18,6 +18,7 @@ export function rebalance(at: At): void {
   const leaving = state.leaveBy !== Number.POSITIVE_INFINITY
   const queued = new Set(state.queue)
   const names = slots(at.registry)
+  repair(at, names)
   for (const grant of Registry.ownGrants(at.registry)) {
     const { slot } = grant
     const owner = Ring.ownerOfSlot(state.ring, slot)
@@ -32,6 +33,15 @@ export function rebalance(at: At): void {
     } else state.queue.push(slot)
   }
   if (state.queue.length > 0) state.names = names
+}
+
+/** A name of mine whose slot nobody holds any more would never move or be taken over again. */
+function repair(at: At, names: ReadonlyMap<number, ReadonlySet<string>>): void {
+  for (const [slot, mine] of names) {
+    if (Registry.grant(at.registry, slot) !== undefined || at.state.outgoing.has(slot)) continue
+    const claims = [...mine].map((name) => Registry.lookup(at.registry, name)?.generation ?? 1)
+    Placement.write(at, slot, Math.max(...claims))
+  }
 }
 
 function slots(state: Registry.State): Map<number, Set<string>> {

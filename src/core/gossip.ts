@@ -91,6 +91,26 @@ export function compareViews(at: At, link: Link, view: number): void {
   link.full = true
 }
 
+/** Shows peers that aren't members, though there is a link to them, my view again. */
+export function greet(at: At): void {
+  const { state, now } = at
+  for (const link of state.links.values()) {
+    if (link.greetAt > now) continue
+    const peer = state.peers.get(link.peer)
+    const known = peer !== undefined && peer.claim.epoch === link.epoch
+    const settled = known && (state.live.has(peer) || peer.claim.rank === Claims.LEFT)
+    link.greetAt = settled ? Number.POSITIVE_INFINITY : now + state.options.timing.probeMillis
+    link.full ||= !settled
+  }
+}
+
+/** When the next peer is shown my view. */
+export function wakeAt(state: State): number {
+  let at = Number.POSITIVE_INFINITY
+  for (const link of state.links.values()) at = Math.min(at, link.greetAt)
+  return at
+}
+
 /** Sends what the step has made news, and what single links are owed. */
 export function flush(at: At): void {
   const { state } = at

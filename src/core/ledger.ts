@@ -64,15 +64,13 @@ export interface State {
   hiding: Array<Contents>
   readonly index: Map<string, Entry>
   readonly grants: Map<number, Grant>
-  /** The latest hybrid time seen or issued. */
+  /** The latest hybrid time issued, and seen in anybody's claims. */
   time: number
+  seen: number
   /** Sequence of my last operation that was broadcast. */
   sent: number
   readonly mismatches: Map<string, number>
 }
-
-/** How far a peer's hybrid time may run ahead of ours before it is no longer followed: one day. */
-const AHEAD_MAX = 86_400_000 * 1024
 
 /** Appends an operation of my own. */
 export function write(state: State, op: Op, outputs: Array<Output>): void {
@@ -96,7 +94,7 @@ export function applyOp(state: State, table: Table.Table, op: Op, outputs: Array
   switch (op._tag) {
     case "Put": {
       const { name, generation, pid, time, meta } = op
-      if (time > state.time && time < state.time + AHEAD_MAX) state.time = time
+      if (time > state.seen) state.seen = time
       insertEntry(
         state,
         { name, table, generation, pid, time, meta, used: false, next: undefined },
@@ -121,7 +119,10 @@ export function applyOp(state: State, table: Table.Table, op: Op, outputs: Array
 /** Puts a claim in its place among the rivals; replaces the same owner's earlier one. */
 function insertEntry(state: State, entry: Entry, outputs: Array<Output>): void {
   const before = state.index.get(entry.name)
-  for (const contents of state.hiding) contents.served.add(entry.name)
+  for (const { entries, served } of state.hiding) {
+    const other = entries.get(entry.name)
+    if (other !== undefined && other.generation <= entry.generation) served.add(entry.name)
+  }
   if (before === undefined) {
     entry.table.names++
     state.index.set(entry.name, entry)
@@ -153,7 +154,10 @@ export function removeEntry(
 
 function insertGrant(state: State, grant: Grant): void {
   const before = state.grants.get(grant.slot)
-  for (const contents of state.hiding) contents.taken.add(grant.slot)
+  for (const { grants, taken } of state.hiding) {
+    const other = grants.get(grant.slot)
+    if (other !== undefined && other.generation <= grant.generation) taken.add(grant.slot)
+  }
   const head = before === undefined ? undefined : Rivals.unlink(before, grant.table)
   state.grants.set(grant.slot, Rivals.link(head, grant, Rivals.beatsGrant))
 }
@@ -198,18 +202,24 @@ export function hide(state: State, now: number, table: Table.Table, outputs: Arr
     adopted: new Set(),
     taken: new Set(),
   }
+  const { entries, grants, served, taken } = contents
   const names = table.names
+  // A live rival that loses against what goes away is about to be retracted: it doesn't count.
   for (const name of namesOf(state, table)) {
-    contents.entries.set(name, claimOf(state, table, name) as Entry)
+    const entry = claimOf(state, table, name) as Entry
+    entries.set(name, entry)
     removeEntry(state, table, name, outputs)
+    const rival = state.index.get(name)
+    if (rival !== undefined && Rivals.beats(state.policy, rival, entry)) served.add(name)
   }
   for (const slot of slotsOf(state, table)) {
-    contents.grants.set(slot, Rivals.find(state.grants.get(slot), table) as Grant)
+    const grant = Rivals.find(state.grants.get(slot), table) as Grant
+    grants.set(slot, grant)
     removeGrant(state, table, slot)
-    if (state.grants.has(slot)) contents.taken.add(slot)
+    const rival = state.grants.get(slot)
+    if (rival !== undefined && Rivals.beatsGrant(rival, grant)) taken.add(slot)
   }
-  for (const name of contents.entries.keys()) if (state.index.has(name)) contents.served.add(name)
-  state.hiding.push(contents)
+  if (entries.size + grants.size > 0) state.hiding.push(contents)
   table.hidden = contents
   table.hiddenAt = now
   table.names = names

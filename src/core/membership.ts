@@ -133,7 +133,7 @@ function notice(at: At): void {
   const { state, now } = at
   const { ackMaxMillis, suspicionMillis } = state.options.timing
   const late = now - state.wake
-  if (!(late > ackMaxMillis / 2)) return
+  if (late <= ackMaxMillis / 2 || state.leave !== undefined) return
   if (late > suspicionMillis) return wake(at, late)
   Roster.strain(state, 1)
   Suspicion.pause(state, late)
@@ -158,7 +158,7 @@ function take(at: At, input: Input): void {
     case "Message":
       return receive(at, input.from, input.message)
     case "Heard":
-      for (const name of input.peers) {
+      for (const name of list(input.peers)) {
         const peer = state.peers.get(name)
         if (peer !== undefined && Roster.linkTo(state, peer) !== undefined) Probe.heard(at, peer)
       }
@@ -179,7 +179,7 @@ function take(at: At, input: Input): void {
     case "Drained":
       return Identity.drained(at)
     case "Connect":
-      for (const address of input.addresses) Parting.connect(at, address)
+      for (const address of list(input.addresses)) Parting.connect(at, address)
       return
     case "Disconnect":
       return Parting.disconnect(at, input.peer)
@@ -188,10 +188,14 @@ function take(at: At, input: Input): void {
   }
 }
 
+function list(given: ReadonlyArray<string>): ReadonlyArray<string> {
+  return Array.isArray(given) ? given : []
+}
+
 function receive(at: At, from: string, message: Message): void {
   const { state } = at
   const link = state.links.get(from)
-  if (link === undefined) return
+  if (link === undefined || typeof message !== "object" || message === null) return
   switch (message._tag) {
     case "Ping":
     case "Ack": {
@@ -234,6 +238,7 @@ function linkUp(at: At, name: string, epoch: number, address: string): void {
     rtt: Rtt.make(),
     differsAt: 0,
     differs: 0,
+    greetAt: now + state.options.timing.probeMillis,
     full: true,
     asked: undefined,
   })
@@ -264,10 +269,12 @@ function superseded(at: At, epoch: number, instance: number): void {
 /** Does what is due and draws the consequences of all that the step has changed. */
 function settle(at: At): void {
   const { state, now } = at
+  if (state.leave !== undefined) return part(at, state.leave.until)
   const due = now >= state.wake
   if (due) {
     Probe.due(at)
     Parting.due(at)
+    Gossip.greet(at)
   }
   do refresh(at)
   while (state.accused.size > 0 && Suspicion.deliberate(at))
@@ -279,15 +286,22 @@ function settle(at: At): void {
     Contact.dial(at)
     Gossip.forget(at)
   }
-  Identity.depart(at)
   state.wake = Math.min(
     Probe.wakeAt(state),
     Suspicion.wakeAt(state),
     Contact.wakeAt(state),
     Parting.wakeAt(state),
-    state.leave?.until ?? Number.POSITIVE_INFINITY,
+    Gossip.wakeAt(state),
     state.gone.values().next().value ?? Number.POSITIVE_INFINITY,
   )
+}
+
+/** I have left: all there is to do is to see that the others know. */
+function part(at: At, until: number): void {
+  Gossip.flush(at)
+  close(at)
+  Identity.depart(at)
+  at.state.wake = until
 }
 
 function refresh(at: At): void {

@@ -89,6 +89,7 @@ export type Output =
     }
   | { readonly _tag: "Open"; readonly slot: number }
   | { readonly _tag: "Discard"; readonly slot: number }
+  /** Start these again, and say Started for each one's slot when it is registered, or won't be. */
   | { readonly _tag: "Takeover"; readonly from: string; readonly orphans: ReadonlyArray<Orphan> }
   | { readonly _tag: "RingChanged"; readonly members: ReadonlyArray<string> }
   | { readonly _tag: "Settled" }
@@ -186,8 +187,13 @@ export function decide(at: At, id: number, slot: number): void {
 }
 
 function allow(at: At, id: number, slot: number, generation: number): void {
-  at.state.starting.set(slot, (at.state.starting.get(slot) ?? 0) + 1)
+  starting(at, slot)
   at.outputs.push({ _tag: "Granted", id, slot, generation })
+}
+
+/** A start in this slot is under way: the slot doesn't move before it is over. */
+export function starting(at: At, slot: number): void {
+  at.state.starting.set(slot, (at.state.starting.get(slot) ?? 0) + 1)
 }
 
 /** A granted start is over. */

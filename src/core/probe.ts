@@ -18,6 +18,8 @@ import * as Rtt from "./rtt.ts"
 const HELPERS = 3
 /** A probe is begun again at most so often for a node that is always late. */
 const RESTARTS_MAX = 3
+/** Into so many parts a period is divided, to begin in one of them. */
+const CHANCES = 2 ** 20
 /** Pings on behalf of others at the same time. */
 const RELAYS_MAX = 1_024
 
@@ -28,7 +30,7 @@ export function assign(state: State, now: number): void {
   for (const peer of state.view) {
     if (!Roster.observers(state, peer.name).includes(name)) peer.probe = undefined
     else if (peer.probe === undefined) {
-      peer.probe = idle(now + (chanceOf(state) * probeMillis) / CHANCES)
+      peer.probe = idle(now + (Roster.chance(state, CHANCES) * probeMillis) / CHANCES)
     }
   }
 }
@@ -189,12 +191,6 @@ function deadline(probe: Probe | undefined): number {
 function* subjects(state: State): Generator<Peer> {
   yield* state.view
   for (const peer of state.accused) if (peer.claim.rank === Claims.DEAD) yield peer
-}
-
-const CHANCES = 2 ** 20
-
-function chanceOf(state: State): number {
-  return Roster.chance(state, CHANCES)
 }
 
 function idle(at: number): Probe {

@@ -87,6 +87,8 @@ type Step = { readonly state: State; readonly outputs: ReadonlyArray<Output> }
 
 /** How long the table of a node that is down is kept for its return, in milliseconds. */
 export const HIDDEN_MILLIS: number = 20 * 60_000
+/** A hybrid time further ahead of our clock, one day, isn't followed: its clock is broken. */
+const AHEAD_MAX = 86_400_000 * 1024
 
 /** A registry that knows nothing yet. */
 export function init(options: Options): State {
@@ -101,6 +103,7 @@ export function init(options: Options): State {
     index: new Map(),
     grants: new Map(),
     time: 0,
+    seen: 0,
     sent: 0,
     mismatches: new Map(),
   }
@@ -111,8 +114,7 @@ export function step(state: State, input: Input): Step {
   const outputs: Array<Output> = []
   switch (input._tag) {
     case "Put":
-      state.time = Math.max(state.time + 1, Math.floor(input.wall) * 1024)
-      Ledger.write(state, { ...putOf(input), time: state.time }, outputs)
+      Ledger.write(state, { ...putOf(input), time: tick(state, input.wall) }, outputs)
       break
     case "Delete":
       if (Ledger.owns(state, input.name))
@@ -151,6 +153,14 @@ export function step(state: State, input: Input): Step {
       break
   }
   return { state, outputs }
+}
+
+/** Hybrid logical time (Kulkarni et al. 2014): later than what was issued, and than what was seen. */
+function tick(state: State, wall: number): number {
+  const clock = Math.floor(wall) * 1024
+  const seen = state.seen < clock + AHEAD_MAX ? state.seen : 0
+  state.time = Math.max(clock, state.time + 1, seen + 1)
+  return state.time
 }
 
 function putOf(input: Extract<Input, { _tag: "Put" }>): Extract<Op, { _tag: "Put" }> {
@@ -228,8 +238,9 @@ export function grant(state: State, slot: number): Grant | undefined {
   return state.grants.get(slot)
 }
 
-/** The best claim of a name by a node that is down, unless a live node has served it since. */
+/** The best claim of a name by a node that is down, unless a live node serves it or has done since. */
 export function hidden(state: State, name: string): Entry | undefined {
+  if (state.index.has(name)) return undefined
   let best: Entry | undefined
   for (const { entries, served } of state.hiding) {
     const entry = served.has(name) ? undefined : entries.get(name)
@@ -239,12 +250,12 @@ export function hidden(state: State, name: string): Entry | undefined {
   return best
 }
 
-/** Grants of nodes that are down and that no live node has taken since: best one per slot, by slot. */
+/** Grants of nodes that are down, unless a live node has the slot or had it since: by slot. */
 export function orphanGrants(state: State): ReadonlyArray<Grant> {
   const best = new Map<number, Grant>()
   for (const { grants, taken } of state.hiding) {
     for (const grant of grants.values()) {
-      if (taken.has(grant.slot)) continue
+      if (taken.has(grant.slot) || state.grants.has(grant.slot)) continue
       const other = best.get(grant.slot)
       if (other === undefined || Rivals.beatsGrant(grant, other)) best.set(grant.slot, grant)
     }
@@ -252,12 +263,13 @@ export function orphanGrants(state: State): ReadonlyArray<Grant> {
   return [...best.values()].sort((a, b) => a.slot - b.slot)
 }
 
-/** Claims of nodes that are down and whose names no live node has served since: best one per name. */
+/** Claims of nodes that are down, unless a live node serves the name or has done since. */
 export function orphanNames(state: State): ReadonlyArray<Entry> {
   const best = new Map<string, Entry>()
   for (const { entries, served, adopted } of state.hiding) {
     for (const entry of entries.values()) {
-      if (served.has(entry.name) || adopted.has(entry.name)) continue
+      const { name } = entry
+      if (served.has(name) || adopted.has(name) || state.index.has(name)) continue
       const other = best.get(entry.name)
       if (other === undefined || Rivals.beats(state.policy, entry, other))
         best.set(entry.name, entry)

@@ -50,6 +50,7 @@ export function receive(
   if (message._tag === "Ask") return serve(state, from, table, message.from, outputs)
   if (table === state.self) return
   if (message._tag === "Snapshot") return receiveSnapshot(state, now, from, table, message, outputs)
+  if (!Number.isSafeInteger(message.from)) return
   if (message.from > table.seq + 1) return ask(now, from, table, outputs)
   for (let i = Math.max(0, table.seq + 1 - message.from); i < message.ops.length; i++) {
     const op = message.ops[i] as Op
@@ -127,29 +128,20 @@ function receiveSnapshot(
   outputs: Array<Output>,
 ): void {
   const { seq, part, parts, ops } = message
-  if (
-    !(seq > table.seq) ||
-    !(parts >= 1 && parts <= SNAPSHOT_PARTS_MAX) ||
-    !(part >= 0 && part < parts)
-  )
-    return
-  if (
-    table.staging === undefined ||
-    table.staging.seq !== seq ||
-    table.staging.parts.length !== parts
-  ) {
-    table.staging = { seq, parts: new Array(parts).fill(undefined), missing: parts }
-  }
-  // Parts are still coming: don't ask again yet.
+  if (!Number.isSafeInteger(seq) || seq <= table.seq) return
+  if (!(parts >= 1 && parts <= SNAPSHOT_PARTS_MAX)) return
+  // Parts come in order on their link: one that doesn't fit belongs to a transfer that was cut short.
+  if (part === 0) table.staging = { from, seq, parts, arrived: [] }
+  const { staging } = table
+  if (staging === undefined || staging.from !== from || staging.seq !== seq) return
+  if (staging.parts !== parts || staging.arrived.length !== part) return
+  staging.arrived.push(ops)
+  // More parts are coming: don't ask again yet.
   table.askedAt = now
-  const staging = table.staging
-  if (staging.parts[part] !== undefined) return
-  staging.parts[part] = ops
-  if (--staging.missing > 0) return
+  if (part + 1 < parts) return
   table.staging = undefined
-  replace(state, table, seq, staging.parts.flat() as Array<Op>, outputs)
   table.askedAt = Number.NEGATIVE_INFINITY
-  ask(now, from, table, outputs)
+  replace(state, table, seq, staging.arrived.flat(), outputs)
 }
 
 /** Makes a table exactly what a snapshot says: what is absent from it is deleted. */

@@ -132,6 +132,8 @@ export interface Link {
   /** Since when the peer's hash of the view differs from mine, and how often in a row. */
   differsAt: number
   differs: number
+  /** When to introduce myself again, in case that the peer is no member by then. */
+  greetAt: number
   // What the end of the step owes it.
   full: boolean
   /** The full view it sent, to be answered. */
@@ -290,6 +292,7 @@ function place(at: At, peer: Peer): void {
   else state.dead.delete(peer)
   if (rank === Claims.SUSPECT || (rank === Claims.DEAD && peer.up)) state.accused.add(peer)
   else state.accused.delete(peer)
+  if (!lives && !state.accused.has(peer)) peer.probe = undefined
   state.contactsChanged = true
 }
 

@@ -19,7 +19,6 @@ import type { At, Message, Output, State, Timing } from "./placement.ts"
 import * as Placement from "./placement.ts"
 import * as Registry from "./registry.ts"
 import * as Ring from "./ring.ts"
-
 import * as Takeover from "./takeover.ts"
 
 export { MOVES_MAX } from "./departure.ts"

@@ -83,11 +83,12 @@ export interface Table {
   names: number
 }
 
-/** The parts of a snapshot that have arrived. */
+/** The first parts of a snapshot, by one node: another one may have cut the same table differently. */
 export interface Staging {
+  readonly from: string
   readonly seq: number
-  readonly parts: Array<ReadonlyArray<Op> | undefined>
-  missing: number
+  readonly parts: number
+  readonly arrived: Array<ReadonlyArray<Op>>
 }
 
 /** Operations kept for ranges; a replica further behind gets a snapshot. */

@@ -71,6 +71,7 @@ function adopt(
 ): void {
   for (const entry of entries) {
     Registry.adopt(at.registry, entry.name)
+    Placement.starting(at, Ring.slot(entry.name))
     const from = entry.table.owner
     const orphan = {
       name: entry.name,

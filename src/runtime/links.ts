@@ -226,7 +226,8 @@ export class Links {
       return this.#options.dialFailed(address, reason)
     }
     this.#told(address, error)
-    this.#options.dialFailed(address, "rejected")
+    // A process that is being ended still accepts for a moment: that is no verdict, try again soon.
+    this.#options.dialFailed(address, reason === "closed" ? "unreachable" : "rejected")
   }
 
   #told(address: string, error: unknown): void {

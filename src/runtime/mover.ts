@@ -4,14 +4,21 @@
  *
  * @module
  */
+import type * as Cluster from "../core/cluster.ts"
 import type { Entry } from "../core/registry.ts"
 import type { Orphan } from "../core/supervision.ts"
 import { Reader, Writer } from "../wire/bytes.ts"
 import type { Data, MovingProcess, MovingTimer } from "../wire/message.ts"
 import * as Value from "../wire/value.ts"
 import { type Cell, type Hosted, type Mail, more, STARTING, STOPPED, take } from "./cell.ts"
-import type { Engine } from "./engine.ts"
+import * as Envelope from "./envelope.ts"
+import type { Names } from "./names.ts"
+import type { Parts } from "./parts.ts"
+import type { Router } from "./router.ts"
 
+type Freeze = Extract<Cluster.Output, { readonly _tag: "Freeze" }>
+
+/** A slot on its way from here. */
 interface Outgoing {
   readonly to: string
   readonly cells: ReadonlyArray<Cell>
@@ -19,34 +26,34 @@ interface Outgoing {
   packed: ReadonlyArray<MovingProcess>
 }
 
+/** A slot on its way to here. */
 interface Incoming {
   readonly generation: number
   readonly arrivals: ReadonlyArray<{ readonly cell: Cell; readonly moving: MovingProcess }>
 }
 
 export class Mover {
-  readonly #engine: Engine
+  readonly #parts: Parts
+  readonly #names: Names
+  readonly #router: Router
   readonly #outgoing = new Map<number, Outgoing>()
   readonly #incoming = new Map<number, Incoming>()
   /** Processes that serve here and may still be passed messages by their old owner. */
   readonly #arrived = new Map<string, Cell>()
 
-  constructor(engine: Engine) {
-    this.#engine = engine
+  constructor(parts: Parts, names: Names, router: Router) {
+    this.#parts = parts
+    this.#names = names
+    this.#router = router
   }
 
   // --- leaving this node -------------------------------------------------------------------------
 
-  freeze(
-    slot: number,
-    generation: number,
-    to: string,
-    names: ReadonlyArray<string>,
-    leaving: boolean,
-  ): void {
+  /** Brings the processes of a slot to rest, then sends their states to the node that gets it. */
+  freeze({ slot, generation, to, names, leaving }: Freeze): void {
     const cells: Array<Cell> = []
     for (const name of names) {
-      const cell = this.#engine.here(name)
+      const cell = this.#names.here(name)
       if (cell === undefined) continue
       const kind = cell.hosted.definition.spec.handoff?.kind ?? "resume"
       if (kind !== "ignore" || leaving) cells.push(cell)
@@ -59,12 +66,12 @@ export class Mover {
       if (--left === 0 && this.#outgoing.get(slot) === moving)
         this.#pack(slot, generation, moving, leaving)
     }
-    for (const cell of cells) this.#engine.processes.freeze(cell, rest)
+    for (const cell of cells) this.#parts.processes.freeze(cell, rest)
     rest()
   }
 
   #pack(slot: number, generation: number, moving: Outgoing, leaving: boolean): void {
-    const { driver, platform, links } = this.#engine
+    const { driver, platform, links } = this.#parts
     const now = platform.now()
     const living = moving.cells.filter((cell) => cell.status !== STOPPED)
     const packed: Array<MovingProcess> = []
@@ -76,7 +83,7 @@ export class Mover {
     const link = links.get(moving.to)
     const sent =
       link !== undefined &&
-      this.#engine.send(link, { _tag: "State", slot, generation, processes: packed })
+      Envelope.data(link, { _tag: "State", slot, generation, processes: packed })
     if (!sent) return driver.input({ _tag: "CaptureFailed", now, slot })
     moving.packed = packed
     driver.input({ _tag: "Captured", now, slot, names: living.map((cell) => cell.name) })
@@ -116,14 +123,14 @@ export class Mover {
   }
 
   #tellFailed(cell: Cell): void {
-    this.#engine.events.emit({ _tag: "HandoffFailed", processes: [cell.name] })
+    this.#parts.events.emit({ _tag: "HandoffFailed", processes: [cell.name] })
   }
 
   thaw(slot: number): void {
     const moving = this.#outgoing.get(slot)
     if (moving === undefined) return
     this.#outgoing.delete(slot)
-    for (const cell of moving.cells) this.#engine.processes.thaw(cell)
+    for (const cell of moving.cells) this.#parts.processes.thaw(cell)
   }
 
   depart(slot: number, to: string): void {
@@ -132,8 +139,8 @@ export class Mover {
     for (const cell of moving.cells) {
       if (cell.status === STOPPED) continue
       const waiting = take(cell)
-      this.#engine.left(cell, "handoff")
-      this.#engine.router.depart(cell, waiting, to)
+      this.#names.left(cell, "handoff")
+      this.#router.depart(cell, waiting, to)
     }
     this.#tell("HandoffEnded", to, moving.cells)
   }
@@ -148,27 +155,27 @@ export class Mover {
     this.#outgoing.delete(slot)
     const names: Array<string> = []
     for (const packed of moving?.packed ?? []) {
-      const hosted = this.#engine.hosted(packed.name)
+      const hosted = this.#names.hosted(packed.name)
       const cell = hosted === undefined ? undefined : this.#unpack(hosted, packed, generation)
       if (cell === undefined) continue
-      this.#engine.router.returned(packed.name)
+      this.#router.fences.returned(packed.name)
       this.#serve(cell, packed)
       names.push(packed.name)
     }
-    this.#engine.router.retry()
-    if (names.length > 0) this.#engine.events.emit({ _tag: "HandoffFailed", processes: names })
+    this.#router.retry()
+    if (names.length > 0) this.#parts.events.emit({ _tag: "HandoffFailed", processes: names })
   }
 
   // --- arriving here -----------------------------------------------------------------------------
 
   install(message: Extract<Data, { readonly _tag: "State" }>): void {
     const { slot, generation, processes } = message
-    const { driver, platform } = this.#engine
+    const { driver, platform } = this.#parts
     this.discard(slot)
     const arrivals: Array<{ cell: Cell; moving: MovingProcess }> = []
     let ok = true
     for (const moving of processes) {
-      const hosted = this.#engine.hosted(moving.name)
+      const hosted = this.#names.hosted(moving.name)
       const cell = hosted === undefined ? undefined : this.#unpack(hosted, moving, generation)
       if (cell === undefined) {
         ok = false
@@ -183,7 +190,7 @@ export class Mover {
 
   /** An inert process with the state that came for it; undefined when it can't be used. */
   #unpack(hosted: Hosted, moving: MovingProcess, generation: number): Cell | undefined {
-    const { processes, limits, platform } = this.#engine
+    const { processes, limits, platform } = this.#parts
     if (processes.count >= limits.processesMax) return undefined
     const cell = processes.create(hosted, moving.name, generation, moving.meta)
     if (moving.restarts.length > 0) {
@@ -205,12 +212,12 @@ export class Mover {
     const standby = this.#incoming.get(slot)
     if (standby === undefined) return
     this.#incoming.delete(slot)
-    const { router, events } = this.#engine
+    const { events } = this.#parts
     let resumed = 0
     for (const { cell, moving } of standby.arrivals) {
       cell.generation = generation
       this.#arrived.set(cell.name, cell)
-      router.shut(cell.name)
+      this.#router.shut(cell.name)
       this.#serve(cell, moving)
       if (moving.state !== undefined) resumed++
     }
@@ -230,7 +237,7 @@ export class Mover {
     this.#openLater.delete(slot)
     for (const name of names) {
       this.#arrived.delete(name)
-      this.#engine.router.open(name)
+      this.#router.open(name)
     }
   }
 
@@ -244,14 +251,14 @@ export class Mover {
     const standby = this.#incoming.get(slot)
     if (standby === undefined) return
     this.#incoming.delete(slot)
-    for (const { cell } of standby.arrivals) this.#engine.processes.remove(cell)
+    for (const { cell } of standby.arrivals) this.#parts.processes.remove(cell)
   }
 
   /** Registers a process that has its state and lets it work; one that starts anew is booted. */
   #serve(cell: Cell, moving: MovingProcess): void {
-    const { processes } = this.#engine
-    if (cell.status === STARTING) return this.#engine.bootAndRegister(cell)
-    this.#engine.registered(cell)
+    const { processes } = this.#parts
+    if (cell.status === STARTING) return this.#names.boot(cell)
+    this.#names.register(cell)
     for (const timer of moving.timers) {
       try {
         const args = decode(timer.args)
@@ -266,21 +273,24 @@ export class Mover {
   // --- crashes and conflicts ---------------------------------------------------------------------
 
   takeOver(from: string, orphans: ReadonlyArray<Orphan>): void {
-    const { processes, events } = this.#engine
+    const { processes, events } = this.#parts
     const names: Array<string> = []
     for (const { name, generation, meta } of orphans) {
-      const hosted = this.#engine.hosted(name)
-      if (hosted === undefined || hosted.definition.spec.restart === "temporary") continue
-      if (this.#engine.here(name) !== undefined) continue
-      names.push(name)
-      this.#engine.bootAndRegister(processes.create(hosted, name, generation, meta))
+      const over = (): void => this.#names.started(name)
+      const hosted = this.#names.hosted(name)
+      const gone = hosted === undefined || hosted.definition.spec.restart === "temporary"
+      if (gone || this.#names.here(name) !== undefined) over()
+      else {
+        names.push(name)
+        this.#names.boot(processes.create(hosted, name, generation, meta), over)
+      }
     }
     if (names.length > 0) events.emit({ _tag: "TakenOver", from, processes: names })
   }
 
   /** A name of ours belongs to a better claim: its process ends, and its state is offered for merging. */
   lost(entry: Entry, winner: Entry): void {
-    const { processes, links, router, events } = this.#engine
+    const { processes, links, events } = this.#parts
     const cell = processes.get(entry.pid)
     const node = winner.table.owner
     events.emit({ _tag: "ConflictLost", process: entry.name, winner: node })
@@ -288,19 +298,19 @@ export class Mover {
     const link = links.get(node)
     if (cell.hosted.definition.spec.handoff?.merge !== undefined && link !== undefined) {
       const state = cell.status === STARTING ? undefined : this.#capture(cell)
-      if (state !== undefined) this.#engine.send(link, { _tag: "Merge", name: entry.name, state })
+      if (state !== undefined) Envelope.data(link, { _tag: "Merge", name: entry.name, state })
     }
     const waiting: Array<Mail> = take(cell)
-    this.#engine.left(cell, "conflict")
-    for (const mail of waiting) router.dispatch(entry.name, mail, 1)
+    this.#names.left(cell, "conflict")
+    for (const mail of waiting) this.#router.dispatch(entry.name, mail, 1)
   }
 
   /** The state of a process that lost to ours. */
   merge(name: string, bytes: Uint8Array): void {
-    const cell = this.#engine.here(name)
+    const cell = this.#names.here(name)
     const handoff = cell?.hosted.definition.spec.handoff
     if (cell === undefined || handoff?.merge === undefined) return
-    const { processes } = this.#engine
+    const { processes } = this.#parts
     processes.freeze(cell, () => {
       try {
         const data = decode(bytes)
@@ -314,7 +324,7 @@ export class Mover {
   }
 
   #tell(tag: "HandoffStarted" | "HandoffEnded", to: string, cells: ReadonlyArray<Cell>): void {
-    const { events } = this.#engine
+    const { events } = this.#parts
     if (cells.length === 0 || !events.heard) return
     events.emit({ _tag: tag, to, processes: cells.map((cell) => cell.name) })
   }

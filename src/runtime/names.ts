@@ -8,6 +8,7 @@
  * @module
  */
 import * as Registry from "../core/registry.ts"
+import * as Ring from "../core/ring.ts"
 import { Reader } from "../wire/bytes.ts"
 import * as Value from "../wire/value.ts"
 import type { Cell, Hosted } from "./cell.ts"
@@ -76,8 +77,11 @@ export class Names {
     if (this.#booting.size > 0) this.#booting.delete(name)
   }
 
-  /** Starts a process that another node or a dead one had: its start argument is all there is. */
-  boot(cell: Cell): void {
+  /**
+   * Starts a process that another node or a dead one had: its start argument is all there is. `over` is
+   * called once it is registered, or won't be.
+   */
+  boot(cell: Cell, over: () => void = () => {}): void {
     const { processes, events } = this.#parts
     const init = cell.hosted.decodeInit(cell.meta)
     this.#booting.add(cell.name)
@@ -90,7 +94,14 @@ export class Names {
         const reason = new StartFailed(cell.name, reasonOf(error)).message
         events.emit({ _tag: "ProcessStopped", process: cell.name, reason })
       }
+      over()
     })
+  }
+
+  /** Tells the core that a start which it granted is over: the name is registered, or won't be. */
+  started(name: string): void {
+    const { driver, platform } = this.#parts
+    driver.input({ _tag: "Started", now: platform.now(), slot: Ring.slot(name) })
   }
 
   /** A process ended for good: takes its names back. */

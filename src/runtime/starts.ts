@@ -1,15 +1,14 @@
 /**
- * Starting, stopping and registering names, here or at the node that may.
+ * Starting processes: the core says which node may, and everybody who asks for the same name gets the
+ * same process. Starts are idempotent, so one whose node went away is simply asked for again.
  *
  * @module
  */
-import * as Registry from "../core/registry.ts"
 import * as Ring from "../core/ring.ts"
 import { Writer } from "../wire/bytes.ts"
 import type { Data } from "../wire/message.ts"
 import * as Value from "../wire/value.ts"
-import type { Cell } from "./cell.ts"
-import type { Engine } from "./engine.ts"
+import * as Envelope from "./envelope.ts"
 import {
   Aborted,
   AlreadyRegistered,
@@ -22,9 +21,11 @@ import {
   Timeout,
   TooLarge,
   UnknownDefinition,
-  Unreachable,
 } from "./errors.ts"
 import * as Failure from "./failure.ts"
+import type { Names } from "./names.ts"
+import type { Parts } from "./parts.ts"
+import { Sweep } from "./sweep.ts"
 
 /** A start under way: one of ours, or one that came from another node. */
 interface Start {
@@ -42,40 +43,37 @@ interface Start {
   readonly done: (error: Error | undefined, node: string) => void
 }
 
-interface Waiter {
-  readonly id: number
-  readonly node: string
-  readonly deadline: number
-  readonly settle: (message: Data | undefined) => void
-}
-
+/** How a process is started. */
 export interface StartOptions {
   /** Fail with AlreadyRegistered when the process is running already. Default false: return it. */
   readonly exclusive?: boolean
   /** Milliseconds until the start fails with Timeout. Default 5,000. */
   readonly timeout?: number
+  /** Gives the start up when it fires; the process may be started all the same. */
   readonly signal?: AbortSignal
 }
 
+/** Nodes that a start may be sent on through while they don't agree on the ring. */
 const HOPS_MAX = 8
 const RETRY_MILLIS = 50
 const SWEEP_MILLIS = 100
-const RESERVED_MILLIS = 5_000
+/** How long a start of another node is pursued; its own deadline is at its origin. */
 const FOREIGN_MILLIS = 10_000
 
+/** The starts under way at one node. */
 export class Starts {
-  readonly #engine: Engine
+  readonly #parts: Parts
+  readonly #names: Names
+  readonly #sweep: Sweep
   #lastId = 0
   readonly #starts = new Map<number, Start>()
-  readonly #waiters = new Map<number, Waiter>()
   /** Starts of a name that wait for one under way here. */
   readonly #here = new Map<string, Array<Start>>()
-  readonly #reserved = new Map<string, { readonly node: string; readonly until: number }>()
-  readonly #stops = new Map<number, Array<() => void>>()
-  #sweeping = false
 
-  constructor(engine: Engine) {
-    this.#engine = engine
+  constructor(parts: Parts, names: Names) {
+    this.#parts = parts
+    this.#names = names
+    this.#sweep = new Sweep(parts.platform, SWEEP_MILLIS, () => this.#expire())
   }
 
   /** Whether a process of this name is being started here. */
@@ -86,12 +84,12 @@ export class Starts {
   /** Starts a process where the ring says; resolves to the node that runs it. */
   start(name: string, init: unknown, options: StartOptions): Promise<string> {
     const { exclusive = false, timeout = 5_000, signal } = options
-    const stopped = this.#engine.stopped(name)
+    const stopped = this.#parts.stopped(name)
     if (stopped !== undefined) return Promise.reject(stopped)
     if (signal?.aborted) return Promise.reject(new Aborted(name, "start", "not-executed"))
     let meta: Uint8Array | undefined
     try {
-      meta = encoded(name, init, this.#engine.limits.frameBytesMax)
+      meta = encoded(name, init, this.#parts.limits.frameBytesMax)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -100,12 +98,12 @@ export class Starts {
       const aborted = (): void => start.done(new Aborted(name, "start", "unknown"), "")
       const start: Start = {
         id,
-        origin: this.#engine.name,
+        origin: this.#parts.name,
         originId: id,
         name,
         meta,
         exclusive,
-        deadline: this.#engine.platform.now() + timeout,
+        deadline: this.#parts.platform.now() + timeout,
         hops: 0,
         sentTo: undefined,
         done: (error, node) => {
@@ -125,12 +123,12 @@ export class Starts {
 
   #open(start: Start): void {
     this.#starts.set(start.id, start)
-    this.#sweepLater()
+    this.#sweep.later()
     this.#begin(start)
   }
 
   #begin(start: Start): void {
-    const { core, platform } = this.#engine
+    const { core, platform } = this.#parts
     const entry = core.registry.index.get(start.name)
     if (entry !== undefined) return this.#exists(start, entry.table.owner)
     const others = this.#here.get(start.name)
@@ -139,7 +137,7 @@ export class Starts {
       return
     }
     const slot = Ring.slot(start.name)
-    this.#engine.driver.input({ _tag: "Ask", now: platform.now(), id: start.id, slot })
+    this.#parts.driver.input({ _tag: "Ask", now: platform.now(), id: start.id, slot })
   }
 
   #exists(start: Start, node: string): void {
@@ -148,12 +146,13 @@ export class Starts {
 
   // --- the core's answers ------------------------------------------------------------------------
 
+  /** This node may start the process; `slot` is kept for it until the core hears Started. */
   granted(id: number, slot: number, generation: number): void {
     const start = this.#starts.get(id)
     const over = (): void =>
-      this.#engine.driver.input({ _tag: "Started", now: this.#engine.platform.now(), slot })
+      this.#parts.driver.input({ _tag: "Started", now: this.#parts.platform.now(), slot })
     if (start === undefined) return over()
-    const entry = this.#engine.core.registry.index.get(start.name)
+    const entry = this.#parts.core.registry.index.get(start.name)
     if (entry !== undefined) {
       over()
       return this.#exists(start, entry.table.owner)
@@ -168,11 +167,11 @@ export class Starts {
 
   #launch(start: Start, generation: number, over: () => void): void {
     const { name, meta } = start
-    const { processes, limits } = this.#engine
-    const hosted = this.#engine.hosted(name)
+    const { processes, limits } = this.#parts
+    const hosted = this.#names.hosted(name)
     const problem =
       hosted === undefined
-        ? new UnknownDefinition(name, this.#engine.name)
+        ? new UnknownDefinition(name, this.#parts.name)
         : processes.count >= limits.processesMax
           ? new Overloaded(name, "processesMax", limits.processesMax)
           : undefined
@@ -194,12 +193,12 @@ export class Starts {
         for (const one of waiting) one.done(new StartFailed(name, reasonOf(error)), "")
         return
       }
-      this.#engine.registered(cell)
+      this.#names.register(cell)
       over()
-      this.#engine.events.emit({ _tag: "ProcessStarted", process: name })
-      const node = this.#engine.core.registry.index.get(name)?.table.owner ?? this.#engine.name
+      this.#parts.events.emit({ _tag: "ProcessStarted", process: name })
+      const node = this.#parts.core.registry.index.get(name)?.table.owner ?? this.#parts.name
       // The answer goes out behind the registration, so that its receiver can look the name up.
-      this.#engine.driver.afterFlush(() => {
+      this.#parts.driver.afterFlush(() => {
         waiting.forEach((one, i) => {
           if (i === 0) one.done(undefined, node)
           else this.#exists(one, node)
@@ -208,24 +207,26 @@ export class Starts {
     })
   }
 
+  /** Another node may start the process: it is asked. */
   forward(id: number, to: string): void {
     const start = this.#starts.get(id)
     if (start === undefined) return
-    const link = this.#engine.links.get(to)
+    const link = this.#parts.links.get(to)
     if (link === undefined || start.hops >= HOPS_MAX) return this.#retry(start)
     start.sentTo = to
     const { name, meta, exclusive, hops } = start
-    const origin = this.#engine.name
-    this.#engine.send(link, { _tag: "Start", id, origin, name, meta, exclusive, hops: hops + 1 })
+    const origin = this.#parts.name
+    Envelope.data(link, { _tag: "Start", id, origin, name, meta, exclusive, hops: hops + 1 })
   }
 
+  /** No node hosts processes. */
   denied(id: number): void {
     const start = this.#starts.get(id)
     start?.done(new NoNode(start.name), "")
   }
 
   #retry(start: Start): void {
-    this.#engine.platform.timer(RETRY_MILLIS, () => {
+    this.#parts.platform.timer(RETRY_MILLIS, () => {
       if (!this.#starts.has(start.id)) return
       start.hops = 0
       start.sentTo = undefined
@@ -235,6 +236,7 @@ export class Starts {
 
   // --- other nodes' starts -----------------------------------------------------------------------
 
+  /** Another node asks for a start. */
   receive(from: string, message: Extract<Data, { readonly _tag: "Start" }>): void {
     const { name, meta, exclusive, hops } = message
     const id = ++this.#lastId
@@ -245,22 +247,23 @@ export class Starts {
       name,
       meta,
       exclusive,
-      deadline: this.#engine.platform.now() + FOREIGN_MILLIS,
+      deadline: this.#parts.platform.now() + FOREIGN_MILLIS,
       hops,
       sentTo: undefined,
       done: (error, node) => {
         if (!this.#starts.delete(id)) return
-        const link = this.#engine.links.get(from)
+        const link = this.#parts.links.get(from)
         if (link === undefined) return
         const answer: Data =
           error === undefined
             ? { _tag: "Started", id: message.id, node }
             : { _tag: "NotStarted", id: message.id, error: Failure.toWire(name, error) }
-        this.#engine.driver.afterFlush(() => this.#engine.send(link, answer))
+        this.#parts.driver.afterFlush(() => Envelope.data(link, answer))
       },
     })
   }
 
+  /** The node that was asked has answered. */
   answered(id: number, error: Error | undefined, node: string): void {
     this.#starts.get(id)?.done(error, node)
   }
@@ -268,126 +271,10 @@ export class Starts {
   /** A node is gone: starts are idempotent, so what it was asked is asked again. */
   linkDown(node: string): void {
     for (const start of [...this.#starts.values()]) if (start.sentTo === node) this.#retry(start)
-    for (const waiter of [...this.#waiters.values()]) {
-      if (waiter.node === node) this.#settle(waiter.id, undefined)
-    }
   }
 
-  // --- stopping ----------------------------------------------------------------------------------
-
-  /** Stops a process wherever it runs; false when there is none. */
-  async stop(name: string, reason: string, timeout: number): Promise<boolean> {
-    const { core } = this.#engine
-    const entry = Registry.lookup(core.registry, name)
-    if (entry === undefined) return false
-    if (entry.table === core.registry.self) return this.stopHere(name, reason)
-    const owner = entry.table.owner
-    const link = this.#engine.links.get(owner)
-    if (link === undefined) throw new Unreachable(name, owner)
-    const answer = await this.#ask(owner, timeout, (id) => {
-      this.#engine.send(link, { _tag: "Stop", id, name, reason })
-    })
-    if (answer?._tag !== "Stopped") throw new Timeout(name, "stopProcess", timeout, "unknown")
-    return answer.found
-  }
-
-  stopHere(name: string, reason: string): Promise<boolean> {
-    const { core, processes } = this.#engine
-    const entry = Registry.lookup(core.registry, name)
-    const cell = entry?.table === core.registry.self ? processes.get(entry.pid) : undefined
-    if (cell === undefined) return Promise.resolve(false)
-    return new Promise((resolve) => {
-      const others = this.#stops.get(cell.pid)
-      const done = (): void => resolve(true)
-      if (others === undefined) this.#stops.set(cell.pid, [done])
-      else others.push(done)
-      processes.stop(cell, reason, true)
-    })
-  }
-
-  /** A process is gone: tells those who waited for it. */
-  gone(cell: Cell): void {
-    const waiting = this.#stops.get(cell.pid)
-    if (waiting === undefined) return
-    this.#stops.delete(cell.pid)
-    this.#engine.driver.afterFlush(() => {
-      for (const done of waiting) done()
-    })
-  }
-
-  // --- registering -------------------------------------------------------------------------------
-
-  /** Asks the node that serializes the name's slot whether it is free; the holder when it isn't. */
-  async reserve(name: string, timeout: number): Promise<string | undefined> {
-    const { core, name: self } = this.#engine
-    const at = Ring.owner(core.supervision.ring, name) ?? self
-    if (at === self) return this.#reserveHere(name, self)
-    const link = this.#engine.links.get(at)
-    if (link === undefined) throw new Unreachable(name, at)
-    const answer = await this.#ask(at, timeout, (id) => {
-      this.#engine.send(link, { _tag: "Reserve", id, name })
-    })
-    if (answer?._tag !== "Reserved") throw new Timeout(name, "register", timeout, "not-executed")
-    return answer.holder === "" ? undefined : answer.holder
-  }
-
-  reserveFor(node: string, id: number, name: string): void {
-    const link = this.#engine.links.get(node)
-    if (link === undefined) return
-    this.#engine.send(link, { _tag: "Reserved", id, holder: this.#reserveHere(name, node) ?? "" })
-  }
-
-  #reserveHere(name: string, node: string): string | undefined {
-    const entry = Registry.lookup(this.#engine.core.registry, name)
-    if (entry !== undefined) return entry.table.owner
-    const reserved = this.#reserved.get(name)
-    const now = this.#engine.platform.now()
-    if (reserved !== undefined && reserved.node !== node && reserved.until > now)
-      return reserved.node
-    this.#reserved.set(name, { node, until: now + RESERVED_MILLIS })
-    this.#sweepLater()
-    return undefined
-  }
-
-  /** The name is in the registry, or given up: its reservation has served. */
-  unreserve(name: string): void {
-    if (this.#reserved.size > 0) this.#reserved.delete(name)
-  }
-
-  // --- questions to other nodes ------------------------------------------------------------------
-
-  #ask(node: string, timeout: number, send: (id: number) => void): Promise<Data | undefined> {
-    return new Promise((settle) => {
-      const id = ++this.#lastId
-      const deadline = this.#engine.platform.now() + timeout
-      this.#waiters.set(id, { id, node, deadline, settle })
-      this.#sweepLater()
-      send(id)
-    })
-  }
-
-  #settle(id: number, message: Data | undefined): void {
-    const waiter = this.#waiters.get(id)
-    if (waiter === undefined) return
-    this.#waiters.delete(id)
-    waiter.settle(message)
-  }
-
-  told(message: Extract<Data, { readonly _tag: "Stopped" | "Reserved" }>): void {
-    this.#settle(message.id, message)
-  }
-
-  #sweepLater(): void {
-    if (this.#sweeping) return
-    this.#sweeping = true
-    this.#engine.platform.timer(SWEEP_MILLIS, () => {
-      this.#sweeping = false
-      this.#sweep()
-    })
-  }
-
-  #sweep(): void {
-    const now = this.#engine.platform.now()
+  #expire(): boolean {
+    const now = this.#parts.platform.now()
     for (const start of [...this.#starts.values()]) {
       if (now < start.deadline) continue
       start.done(
@@ -400,16 +287,13 @@ export class Starts {
         "",
       )
     }
-    for (const waiter of [...this.#waiters.values()])
-      if (now >= waiter.deadline) this.#settle(waiter.id, undefined)
-    for (const [name, { until }] of this.#reserved) if (now >= until) this.#reserved.delete(name)
-    if (this.#starts.size + this.#waiters.size + this.#reserved.size > 0) this.#sweepLater()
+    return this.#starts.size > 0
   }
 
+  /** The node ends. */
   close(): void {
     for (const start of [...this.#starts.values()])
-      start.done(new NodeStopped(start.name, this.#engine.name, "unknown"), "")
-    for (const waiter of [...this.#waiters.values()]) this.#settle(waiter.id, undefined)
+      start.done(new NodeStopped(start.name, this.#parts.name, "unknown"), "")
   }
 }
 

@@ -46,6 +46,7 @@ export type Kind = "array" | "plain" | "map" | "set" | "date" | "error" | "view"
 export function kindOf(object: object): Kind {
   const proto: unknown = Object.getPrototypeOf(object)
   if (proto === Object.prototype || proto === null) return "plain"
+  if (proto === Array.prototype && Array.isArray(object)) return "array"
   if (object instanceof Error) return "error"
   if (ArrayBuffer.isView(object) || object instanceof ArrayBuffer) return "view"
   const above: unknown = Object.getPrototypeOf(proto)
@@ -123,13 +124,25 @@ const builtIn = new Map<string, new (message: string) => Error>(
 /** Sets a property of a new object, whatever its key. */
 export function set(object: object, key: string, value: unknown): void {
   // An assignment to __proto__ would change the prototype instead.
-  if (key === "__proto__") {
-    const own = { configurable: true, enumerable: true, writable: true }
-    Object.defineProperty(object, key, { ...own, value })
+  if (key === "__proto__") Object.defineProperty(object, key, { ...ordinary, value })
+  else (object as { [key: string]: unknown })[key] = value
+}
+
+/** The same for the property of that `index` of an object that a peer sent. */
+export function setSent(object: object, key: string, value: unknown, index: number): void {
+  const first = key.charCodeAt(0)
+  if (first >= 0x30 && first <= 0x39 && Number(key) > GAP_MAX + 2 * index) {
+    // For a key like "1000" V8 would set up an array of as many items, 16 KB for a few bytes. Items
+    // with attributes of their own make it use a table, which it keeps when they lose them.
+    Object.defineProperty(object, key, { ...ordinary, value, writable: false })
+    Object.defineProperty(object, key, ordinary)
   } else {
-    ;(object as { [key: string]: unknown })[key] = value
+    set(object, key, value)
   }
 }
+
+const ordinary = { configurable: true, enumerable: true, writable: true }
+const GAP_MAX = 32
 
 /** Why `value`, which was found not to be data, isn't. Not fast, as it is for failures only. */
 export function explain(value: unknown): Unserializable {

@@ -97,7 +97,6 @@ export class Exchange {
 
   /** Sends a last frame and closes; resolves when the connection is over, however that came. */
   part(body: Uint8Array): Promise<void> {
-    this.#cancel()
     if (this.#closed) return Promise.resolve()
     this.send(body)
     return new Promise((resolve) => {

@@ -29,8 +29,9 @@ export const NONCE_BYTES: number = 32
 export const CLUSTER_MAX: number = 128
 /** The longest address, in UTF-16 code units. */
 export const ADDRESS_MAX: number = 512
-/** The most features a node may tell, and the longest name of one. */
+/** The most features a node may tell. */
 export const FEATURES_MAX: number = 16
+/** The longest name of a feature, in UTF-16 code units. */
 export const FEATURE_MAX: number = 32
 
 const MAGIC = "SKEIN"

@@ -17,7 +17,6 @@
  */
 import type { Reader, Writer } from "./bytes.ts"
 import * as Data from "./data.ts"
-import * as Text from "./text.ts"
 
 export { copy } from "./copy.ts"
 export { DEPTH_MAX, Unserializable } from "./data.ts"
@@ -86,19 +85,29 @@ function writeAny(writer: Writer, value: unknown, depth: number): void {
 }
 
 function writeString(writer: Writer, value: string): void {
-  const units = value.length
-  if (units <= SHORT_STRING_MAX) {
-    writer.reserve(1 + units * Text.UNIT_BYTES_MAX)
-    const at = writer.length
-    const bytes = Text.write(writer.buffer, at + 1, value)
-    if (bytes <= SHORT_STRING_MAX) {
-      writer.buffer[at] = SHORT_STRING | bytes
-      writer.length = at + 1 + bytes
-      return
-    }
-  }
+  if (writeShort(writer, value, SHORT_STRING)) return
   writer.u8(STRING)
   writer.string(value)
+}
+
+/** Writes a short ASCII string after its length, with the bits of `tag`; returns whether it is one. */
+function writeShort(writer: Writer, value: string, tag: number): boolean {
+  const { length } = value
+  if (length > SHORT_STRING_MAX) return false
+  writer.reserve(1 + SHORT_STRING_MAX)
+  const { buffer, length: start } = writer
+  for (let i = 0; i < length; i++) {
+    const unit = value.charCodeAt(i)
+    if (unit > 0x7f) return false
+    buffer[start + 1 + i] = unit
+  }
+  buffer[start] = tag | length
+  writer.length = start + 1 + length
+  return true
+}
+
+function writeKey(writer: Writer, key: string): void {
+  if (!writeShort(writer, key, 0)) writer.string(key)
 }
 
 function writeNumber(writer: Writer, value: number): void {
@@ -157,7 +166,7 @@ function writePlain(writer: Writer, value: Fields, depth: number): void {
   writeCount(writer, left, SMALL_OBJECT, OBJECT)
   for (const key in value) {
     if (!isOwn.call(value, key)) continue
-    writer.string(key)
+    writeKey(writer, key)
     writeAny(writer, value[key], depth)
     left--
   }
@@ -201,7 +210,7 @@ function writeError(writer: Writer, error: Error, depth: number): void {
   writer.string(String(error.message))
   writer.uint(keys.length)
   for (const key of keys) {
-    writer.string(key)
+    writeKey(writer, key)
     writeAny(writer, (error as unknown as Fields)[key], depth)
   }
 }
@@ -275,7 +284,7 @@ function readFields<A extends object>(reader: Reader, into: A, count: number, de
   if (!may(reader, count, 2, depth)) return into
   for (let i = 0; i < count && !reader.failed; i++) {
     const key = reader.word()
-    Data.set(into, key, readAny(reader, depth))
+    Data.setSent(into, key, readAny(reader, depth), i)
   }
   return into
 }

@@ -3,7 +3,8 @@ import { Buffer } from "node:buffer"
 import { describe, test } from "node:test"
 import { AddressUnavailable } from "../../src/transport.ts"
 import { memory, memoryHub } from "../../transports/memory.ts"
-import { conformance, connect, never, rejection } from "./conformance.ts"
+import { conformance } from "./conformance.ts"
+import { connect, never, rejection } from "./side.ts"
 
 conformance("memory", async () => {
   const hub = memoryHub()

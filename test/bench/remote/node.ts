@@ -56,7 +56,7 @@ serve({
   began,
   arrived: (): Arrived => ({ ...arrivals }),
   /** Resolves once the ring has these members and exactly the workers are here that it says. */
-  settled: (argument: SettledArgument) => until(() => settled(argument), 5),
+  settled: (argument: SettledArgument) => until(() => settled(argument), 50),
   alive: () => alive.size,
   leave: () => running().leave(),
 })

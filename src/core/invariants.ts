@@ -1,0 +1,159 @@
+/**
+ * What must hold in every cluster at all times, or once it is quiet: predicates for tests and the
+ * simulator. Each one says what is wrong, or nothing.
+ *
+ * @module
+ */
+import type { Claim } from "./claim.ts"
+import * as Claims from "./claim.ts"
+import type { Event } from "./member.ts"
+import * as Membership from "./membership.ts"
+import { observersOf } from "./observers.ts"
+import type { State } from "./roster.ts"
+import { quorumOf } from "./suspicion.ts"
+
+// --- membership ----------------------------------------------------------------------------------
+
+/** What one node's user has seen of one name, and the claims behind it. */
+interface Seen {
+  up: boolean
+  suspect: boolean
+  epoch: number
+  incarnation: number
+  leftEpoch: number
+}
+
+/** What one node has shown so far, to check what it shows next. */
+export interface History {
+  readonly names: Map<string, Seen>
+  readonly claims: Map<string, Claim>
+  ended: boolean
+}
+
+/** Nothing has been seen yet. */
+export function history(): History {
+  return { names: new Map(), claims: new Map(), ended: false }
+}
+
+/**
+ * Events of one name alternate between `Up` and one of its ends, with `Suspect`, `Refuted` and
+ * `Changed` in between; (epoch, incarnation) rises from `Up` to `Up`; what has left stays away.
+ */
+export function ordered(history: History, event: Event): string | undefined {
+  if (history.ended) return `${event._tag} after the end`
+  if (event._tag === "LeaveDone" || event._tag === "NameConflict") history.ended = true
+  if (!("name" in event) || event._tag === "Refused") return undefined
+  const { name } = event
+  const before = history.names.get(name)
+  const wrong = before === undefined ? unseen(event) : unfit(before, event)
+  if (wrong !== undefined) return `${event._tag} of ${name}: ${wrong}`
+  history.names.set(name, after(before, event))
+  return undefined
+}
+
+type Named = Exclude<Extract<Event, { readonly name: string }>, { readonly _tag: "Refused" }>
+
+function unseen(event: Named): string | undefined {
+  return event._tag === "Up" ? undefined : "it was never up"
+}
+
+function unfit(seen: Seen, event: Named): string | undefined {
+  switch (event._tag) {
+    case "Up":
+      if (seen.up) return "it is up already"
+      if (event.epoch <= seen.leftEpoch) return `epoch ${event.epoch} has left`
+      return event.epoch > seen.epoch ||
+        (event.epoch === seen.epoch && event.incarnation > seen.incarnation)
+        ? undefined
+        : `(${event.epoch}, ${event.incarnation}) after (${seen.epoch}, ${seen.incarnation})`
+    case "Changed":
+      return seen.up && event.epoch === seen.epoch ? undefined : "that one isn't up"
+    case "Suspect":
+      return seen.up && !seen.suspect ? undefined : "it isn't up, or suspect already"
+    case "Refuted":
+      return seen.up && seen.suspect ? undefined : "it isn't suspect"
+    default:
+      return seen.up && event.epoch === seen.epoch ? undefined : "that one isn't up"
+  }
+}
+
+function after(before: Seen | undefined, event: Named): Seen {
+  if (event._tag === "Up") {
+    const { epoch, incarnation } = event
+    return { up: true, suspect: false, epoch, incarnation, leftEpoch: before?.leftEpoch ?? 0 }
+  }
+  if (before === undefined) throw new Error("BUG: an event of a name that wasn't seen")
+  if (event._tag === "Changed") return { ...before, incarnation: event.incarnation }
+  if (event._tag === "Suspect") return { ...before, suspect: true }
+  if (event._tag === "Refuted") return { ...before, suspect: false }
+  const leftEpoch = event._tag === "Left" ? event.epoch : before.leftEpoch
+  return { ...before, up: false, suspect: false, leftEpoch }
+}
+
+/** No claim is ever less than the one before, nor something that its sets may not be. */
+export function rising(history: History, state: State): string | undefined {
+  for (const claim of Membership.claims(state)) {
+    const before = history.claims.get(claim.name)
+    if (before === claim) continue
+    const version = `${claim.name} (${claim.epoch}, ${claim.incarnation}, ${claim.rank})`
+    if (!Claims.valid(claim)) return `${version} isn't valid`
+    if (before !== undefined) {
+      const order = Claims.compareVersions(claim, before)
+      if (order < 0 || (order === 0 && claim.rank < before.rank)) {
+        return `${version} after (${before.epoch}, ${before.incarnation}, ${before.rank})`
+      }
+    }
+    history.claims.set(claim.name, claim)
+  }
+  return undefined
+}
+
+/** A node that isn't at its end acts by itself later than now, or never. */
+export function awake(state: State, now: number): string | undefined {
+  const at = Membership.wakeAt(state)
+  return at > now ? undefined : `would wake at ${at}, it is ${now}`
+}
+
+/**
+ * A member that just went down was accused by a quorum and got its time, or was the word of somebody
+ * else and hadn't been heard from. `name` went down in the last step; not for users that part.
+ */
+export function justified(state: State, name: string): string | undefined {
+  const peer = state.peers.get(name)
+  if (peer === undefined || peer.claim.rank !== Claims.DEAD) return `${name} is down and not dead`
+  const { suspicionMillis, hardGraceMillis } = state.options.timing
+  const view = [state.self.name, ...state.view.map((other) => other.name)]
+  const observers = observersOf(view, name)
+  const trusted = observers.filter(
+    (other) => other === state.self.name || state.peers.get(other)?.claim.rank === Claims.ALIVE,
+  )
+  const of = (names: ReadonlyArray<string>): number =>
+    names.filter((other) => trusted.includes(other)).length
+  const quorum = quorumOf(trusted.length)
+  const { accusers, hard } = peer.claim
+  const since = state.now - peer.accusedAt
+  if (of(accusers) >= quorum && since >= suspicionMillis) return undefined
+  if (accusers.length >= Math.min(2, trusted.length) && since >= 6 * suspicionMillis)
+    return undefined
+  if (of(hard) >= quorum && state.now - peer.hardAt >= hardGraceMillis) return undefined
+  if (state.now - peer.heardAt >= suspicionMillis) return undefined
+  return `${name} is down by ${accusers.join()} of ${trusted.join()} after ${since} ms`
+}
+
+/** Once it is quiet: each of these nodes sees exactly these, all alive, and linked. */
+export function agreed(states: ReadonlyArray<State>): string | undefined {
+  const names = states.map((state) => state.self.name).sort(Claims.compare)
+  for (const state of states) {
+    const members = Membership.members(state).filter(
+      ({ status }) => status === "alive" || status === "suspect",
+    )
+    const seen = members.map(({ name, status, connected }) =>
+      status === "alive" && connected ? name : `${name} (${connected ? status : "no link"})`,
+    )
+    if (seen.join() !== names.join()) return `${state.self.name} sees ${seen.join()}`
+    if (Membership.viewHash(state) !== Membership.viewHash(states[0] as State)) {
+      return `the hash of ${state.self.name}'s view differs`
+    }
+  }
+  return undefined
+}

@@ -1,0 +1,133 @@
+/**
+ * The options of a node: what they mean, their defaults, and what can't be right.
+ *
+ * @module
+ */
+import type { Context } from "effect"
+import * as Membership from "../core/membership.ts"
+import type * as Registry from "../core/registry.ts"
+import * as Ring from "../core/ring.ts"
+import type { Transport } from "../transport.ts"
+import type { AnyDefinition } from "./definition.ts"
+import type { EngineOptions } from "./engine.ts"
+import { InvalidOption } from "./errors.ts"
+import * as Limits from "./limits.ts"
+import { type Platform, uint32 } from "./platform.ts"
+
+/** How a node is started. Only `transport` has no default. */
+export interface NodeOptions {
+  /** The node's name, unique in its cluster: 1 to 64 letters, digits and `. _ @ : -`. Default: random. */
+  readonly name?: string
+  /** How nodes reach each other, for example `tcp({ port: 7001 })`. */
+  readonly transport: Transport
+  /** The cluster's secret, the same on all nodes. Required unless the transport stays in this program. */
+  readonly cookie?: string | undefined
+  /** Nodes with another cluster name are refused. Default `"skein"`. */
+  readonly cluster?: string
+  /** Addresses of nodes to join. They are tried for as long as the node runs; its own may be among them. */
+  readonly connect?: ReadonlyArray<string>
+  /** The definitions this node hosts. A node without any is never given processes. */
+  readonly processes?: ReadonlyArray<AnyDefinition>
+  /** How many processes this node gets relative to others: an integer from 1 to 64. Default 1. */
+  readonly weight?: number
+  /** What the node is for, as others see it. */
+  readonly roles?: ReadonlyArray<string>
+  /** Figures of failure detection. `lan` (default), `local` for one machine, `wan`; or your own. */
+  readonly timing?: "lan" | "local" | "wan" | Membership.Timing
+  /** `active` (default): names move when a node joins. `passive`: only when their node leaves. */
+  readonly rebalance?: "active" | "passive"
+  /** Which of two claims of a name wins when neither is younger by its moves. Default `oldest`. */
+  readonly conflict?: Registry.Policy
+  /** See Limits for each one's meaning and default. */
+  readonly limits?: Partial<Limits.Limits>
+  /** Milliseconds a connection and its handshake may take. Default 5,000. */
+  readonly dialTimeout?: number
+  /** Gives the start up, or stops the node once it runs. */
+  readonly signal?: AbortSignal
+}
+
+const NAME = /^[A-Za-z0-9._@:-]{1,64}$/
+
+/**
+ * What an engine needs, with every default in its place. A node without a name gets a random one.
+ *
+ * @throws InvalidOption
+ */
+export function resolve(
+  options: NodeOptions,
+  platform: Platform,
+  context: Context.Context<never>,
+): EngineOptions {
+  check(options)
+  const name = options.name ?? `node-${uint32(platform).toString(36)}`
+  const { transport, weight = 1, processes = [] } = options
+  const limits = { ...Limits.defaults, ...options.limits }
+  const random = uint32(platform)
+  const epoch = Math.floor(platform.wall()) * 1024 + (random % 1024)
+  const instance = uint32(platform)
+  const seeds = options.connect ?? []
+  return {
+    name,
+    cluster: options.cluster ?? "skein",
+    cookie: options.cookie,
+    transport,
+    processes,
+    limits,
+    platform,
+    context,
+    epoch,
+    instance,
+    dialMillis: options.dialTimeout ?? 5_000,
+    core: (address) => ({
+      membership: {
+        name,
+        epoch,
+        instance,
+        address,
+        weight: processes.length === 0 ? 0 : weight,
+        roles: options.roles ?? [],
+        seeds: seeds.filter((seed) => seed !== address),
+        random,
+        timing: timing(options.timing),
+        membersMax: limits.membersMax,
+      },
+      supervision: { rebalance: options.rebalance ?? "active" },
+      policy: options.conflict ?? "oldest",
+    }),
+  }
+}
+
+function check(options: NodeOptions): void {
+  const { name, transport, cookie, weight = 1, processes = [], limits = {} } = options
+  if (name !== undefined && !NAME.test(name)) {
+    throw new InvalidOption("name", `must match ${NAME}, got ${JSON.stringify(name)}`)
+  }
+  if (typeof transport?.dial !== "function") {
+    throw new InvalidOption("transport", "is missing: for example tcp({ port: 7001 })")
+  }
+  if (!transport.trusted && !cookie) {
+    const { kind } = transport
+    const problem = `is missing: ${kind} needs the cluster's secret, the same on all nodes`
+    throw new InvalidOption("cookie", problem)
+  }
+  if (!Number.isInteger(weight) || weight < 1 || weight > Ring.WEIGHT_MAX) {
+    const problem = `must be an integer from 1 to ${Ring.WEIGHT_MAX}, got ${weight}`
+    throw new InvalidOption("weight", problem)
+  }
+  const seen = new Set<string>()
+  for (const { name } of processes) {
+    if (seen.has(name)) {
+      throw new InvalidOption("processes", `lists two definitions named ${name}`)
+    }
+    seen.add(name)
+  }
+  for (const [limit, max] of Object.entries({ ...Limits.defaults, ...limits })) {
+    if (!(max >= 1)) throw new InvalidOption(`limits.${limit}`, `must be at least 1, got ${max}`)
+  }
+}
+
+function timing(given: NodeOptions["timing"]): Membership.Timing {
+  if (typeof given === "object") return given
+  if (given === "local") return Membership.local
+  return given === "wan" ? Membership.wan : Membership.lan
+}

@@ -1,0 +1,71 @@
+/**
+ * Names that are about to be registered in addition: the node to which the ring gives a name's slot says
+ * whether it is free, so that of two registrations at the same time one fails at once.
+ *
+ * @module
+ */
+import * as Registry from "../core/registry.ts"
+import * as Ring from "../core/ring.ts"
+import { Timeout } from "./errors.ts"
+import type { Inquiries } from "./inquiries.ts"
+import type { Parts } from "./parts.ts"
+import { Sweep } from "./sweep.ts"
+
+const SWEEP_MILLIS = 100
+/** How long a name is kept for a node that doesn't register it after all. */
+const RESERVED_MILLIS = 5_000
+
+/** The names reserved at this node. */
+export class Reservations {
+  readonly #parts: Parts
+  readonly #inquiries: Inquiries
+  readonly #sweep: Sweep
+  readonly #reserved = new Map<string, { readonly node: string; readonly until: number }>()
+
+  constructor(parts: Parts, inquiries: Inquiries) {
+    this.#parts = parts
+    this.#inquiries = inquiries
+    this.#sweep = new Sweep(parts.platform, SWEEP_MILLIS, () => this.#expire())
+  }
+
+  /**
+   * Reserves a name for this node; resolves to the node that has it when it isn't free. Rejects with
+   * Unreachable or Timeout.
+   */
+  async reserve(name: string, timeoutMillis: number): Promise<string | undefined> {
+    const { core, name: self } = this.#parts
+    const at = Ring.owner(core.supervision.ring, name) ?? self
+    if (at === self) return this.here(name, self)
+    const answer = await this.#inquiries.ask(at, { _tag: "Reserve", name }, timeoutMillis)
+    if (answer?._tag !== "Reserved") {
+      throw new Timeout(name, "register", timeoutMillis, "not-executed")
+    }
+    return answer.holder === "" ? undefined : answer.holder
+  }
+
+  /** Reserves a name at this node, for any node; the node that has it when it isn't free. */
+  here(name: string, node: string): string | undefined {
+    const { core, platform } = this.#parts
+    const entry = Registry.lookup(core.registry, name)
+    if (entry !== undefined) return entry.table.owner
+    const reserved = this.#reserved.get(name)
+    const now = platform.now()
+    if (reserved !== undefined && reserved.node !== node && reserved.until > now) {
+      return reserved.node
+    }
+    this.#reserved.set(name, { node, until: now + RESERVED_MILLIS })
+    this.#sweep.later()
+    return undefined
+  }
+
+  /** The name is in the registry, or given up: its reservation has served. */
+  served(name: string): void {
+    if (this.#reserved.size > 0) this.#reserved.delete(name)
+  }
+
+  #expire(): boolean {
+    const now = this.#parts.platform.now()
+    for (const [name, { until }] of this.#reserved) if (now >= until) this.#reserved.delete(name)
+    return this.#reserved.size > 0
+  }
+}
