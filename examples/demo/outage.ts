@@ -14,26 +14,21 @@ export interface Outage {
   readonly knownAt: ReadonlyMap<string, number>
 }
 
-/** The failures that nothing excuses: not made to a node before it was known not to answer. */
+/** The failures that nothing excuses, and by whose client. */
 export function unexcused(
   tallies: ReadonlyMap<string, Tally>,
   outages: ReadonlyArray<Outage>,
 ): ReadonlyArray<Failure & { readonly by: string }> {
   return [...tallies].flatMap(([by, { failures }]) =>
     failures
-      .filter(
-        ({ owner, startedAt }) => !outages.some((outage) => excuses(outage, by, owner, startedAt)),
-      )
+      .filter((failure) => !outages.some((outage) => excuses(outage, by, failure)))
       .map((failure) => ({ ...failure, by })),
   )
 }
 
-function excuses(
-  outage: Outage,
-  by: string,
-  owner: string | undefined,
-  startedAt: number,
-): boolean {
-  const knownAt = outage.knownAt.get(by) ?? Number.NEGATIVE_INFINITY
-  return owner === outage.victim && startedAt >= outage.since && startedAt <= knownAt
+/** Made to the victim before the caller's node knew, and not yet answered when it fell. */
+function excuses({ victim, since, knownAt }: Outage, by: string, failure: Failure): boolean {
+  const { owner, startedAt, millis } = failure
+  const known = knownAt.get(by) ?? Number.NEGATIVE_INFINITY
+  return owner === victim && startedAt <= known && startedAt + millis >= since
 }

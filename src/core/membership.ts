@@ -271,6 +271,7 @@ function settle(at: At): void {
   const { state, now } = at
   if (state.leave !== undefined) return part(at, state.leave.until)
   const due = now >= state.wake
+  refresh(at)
   if (due) {
     Probe.due(at)
     Parting.due(at)

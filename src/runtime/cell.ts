@@ -7,14 +7,21 @@
 
 import type { AnyDefinition, Method, Ref, Self } from "./definition.ts"
 
-/** `starting`: its state is being made. `busy`: a handler's promise or Effect is under way. */
+/** Its state is being made. */
 export const STARTING = 0
+/** It waits for messages. */
 export const IDLE = 1
+/** It has messages, and waits for its turn. */
 export const READY = 2
+/** A handler is on the stack. */
 export const RUNNING = 3
+/** A handler's promise or Effect is under way. */
 export const BUSY = 4
+/** It is being moved: messages wait. */
 export const FROZEN = 5
+/** It is gone from this node. */
 export const STOPPED = 6
+/** What a process is doing; one of the constants above. */
 export type Status = 0 | 1 | 2 | 3 | 4 | 5 | 6
 
 /** Where the outcome of a call goes. */
@@ -48,9 +55,15 @@ export interface Extra {
   /** Interrupts the Effect under way. */
   interrupt: (() => void) | undefined
   /** Why it is to end once the message in hand is finished. */
-  stopping: { readonly reason: string; readonly final: boolean } | undefined
+  stopping: Stopping | undefined
   /** Called when it is at rest for its move. */
   atRest: (() => void) | undefined
+}
+
+/** Why a process is to end; `final`: whatever its restart type is. */
+export interface Stopping {
+  readonly reason: string
+  readonly final: boolean
 }
 
 /** What a process needs from the node around it. */
@@ -59,6 +72,8 @@ export interface Host {
   after(cell: Cell, millis: number, method: string, args: ReadonlyArray<unknown>): () => void
   ref<P extends AnyDefinition>(definition: P, key: string): Ref<P>
   stopSelf(cell: Cell, reason: string): void
+  /** A state that lost its name could not be merged. */
+  mergeFailed(cell: Cell): void
 }
 
 /** A definition as hosted by a node. */
@@ -167,4 +182,14 @@ export function take(cell: Cell): Array<Mail> {
   const mails: Array<Mail> = []
   for (let mail = shift(cell); mail !== undefined; mail = shift(cell)) mails.push(mail)
   return mails
+}
+
+/** Takes a message back from the mailbox; false when it isn't there any more. O(messages waiting). */
+export function withdraw(cell: Cell, mail: Mail): boolean {
+  for (let at = cell.head; at !== undefined; at = at.next) {
+    if (at !== mail) continue
+    at.method = undefined
+    return true
+  }
+  return false
 }

@@ -10,7 +10,7 @@ import type { CloseReason, Transport } from "../transport.ts"
 import * as Handshake from "../wire/handshake.ts"
 import * as Value from "../wire/value.ts"
 import { type Call, Calls } from "./calls.ts"
-import type { Cell } from "./cell.ts"
+import { type Cell, withdraw } from "./cell.ts"
 import type { AnyDefinition } from "./definition.ts"
 import { Driver } from "./driver.ts"
 import { NodeStopped, NotData, reasonOf } from "./errors.ts"
@@ -111,6 +111,7 @@ export class Engine implements Parts {
       crashed: (cell, reason, restarted) =>
         this.events.emit({ _tag: "ProcessCrashed", process: cell.name, reason, restarted }),
       ref: (definition, key) => Ref.make(this.router, definition, key),
+      mergeFailed: (cell) => this.events.emit({ _tag: "HandoffFailed", processes: [cell.name] }),
       overloaded: (cell) =>
         this.events.emit({ _tag: "Dropped", process: cell.name, limit: "mailboxMax" }),
     })
@@ -121,7 +122,7 @@ export class Engine implements Parts {
       copy: Value.copy,
       notData: (process: string, error: unknown) =>
         new NotData(process, reasonOf(error), "executed"),
-      cancel: this.processes.cancel,
+      cancel: withdraw,
     }
     return new Calls(this.platform, codec, this.limits.pendingMax)
   }

@@ -11,6 +11,7 @@ import * as Envelope from "./envelope.ts"
 import { NoMethod, NoProcess } from "./errors.ts"
 import * as Failure from "./failure.ts"
 import type { Link } from "./link.ts"
+import * as Merge from "./merge.ts"
 import type { Mover } from "./mover.ts"
 import type { Names } from "./names.ts"
 import type { Parts } from "./parts.ts"
@@ -111,6 +112,7 @@ export class Inbox {
 
   #method(name: string, method: string, kind: "call" | "cast"): Method | undefined {
     const definition = this.#names.hosted(name)?.definition
+    if (method === Merge.NAME && kind === "cast") return Merge.method
     // A node that only passes messages on needn't know the definition.
     if (definition === undefined) return { name: method, kind, handler: () => undefined }
     return kind === "call" ? definition.calls.get(method) : definition.casts.get(method)

@@ -91,8 +91,6 @@ export class Intake {
         return router.fences.pass(message.id, message.origin, message.name)
       case "Fenced":
         return router.fences.fenced(message.id)
-      case "Merge":
-        return mover.merge(message.name, message.state)
     }
   }
 }

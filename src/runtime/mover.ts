@@ -12,6 +12,7 @@ import type { Data, MovingProcess, MovingTimer } from "../wire/message.ts"
 import * as Value from "../wire/value.ts"
 import { type Cell, type Hosted, type Mail, more, STARTING, STOPPED, take } from "./cell.ts"
 import * as Envelope from "./envelope.ts"
+import * as Merge from "./merge.ts"
 import type { Names } from "./names.ts"
 import type { Parts } from "./parts.ts"
 import type { Router } from "./router.ts"
@@ -290,37 +291,18 @@ export class Mover {
 
   /** A name of ours belongs to a better claim: its process ends, and its state is offered for merging. */
   lost(entry: Entry, winner: Entry): void {
-    const { processes, links, events } = this.#parts
+    const { processes, events } = this.#parts
     const cell = processes.get(entry.pid)
     const node = winner.table.owner
     events.emit({ _tag: "ConflictLost", process: entry.name, winner: node })
     if (cell === undefined || cell.name !== entry.name) return
-    const link = links.get(node)
-    if (cell.hosted.definition.spec.handoff?.merge !== undefined && link !== undefined) {
-      const state = cell.status === STARTING ? undefined : this.#capture(cell)
-      if (state !== undefined) Envelope.data(link, { _tag: "Merge", name: entry.name, state })
-    }
+    const mergeable =
+      cell.hosted.definition.spec.handoff?.merge !== undefined && cell.status !== STARTING
+    const state = mergeable ? this.#capture(cell) : undefined
     const waiting: Array<Mail> = take(cell)
+    if (state !== undefined) waiting.unshift(Merge.mail(state))
     this.#names.left(cell, "conflict")
     for (const mail of waiting) this.#router.dispatch(entry.name, mail, 1)
-  }
-
-  /** The state of a process that lost to ours. */
-  merge(name: string, bytes: Uint8Array): void {
-    const cell = this.#names.here(name)
-    const handoff = cell?.hosted.definition.spec.handoff
-    if (cell === undefined || handoff?.merge === undefined) return
-    const { processes } = this.#parts
-    processes.freeze(cell, () => {
-      try {
-        const data = decode(bytes)
-        const theirs = handoff.restore === undefined ? data : handoff.restore(data as never)
-        cell.state = handoff.merge?.(cell.state as never, theirs as never)
-      } catch {
-        this.#tellFailed(cell)
-      }
-      processes.thaw(cell)
-    })
   }
 
   #tell(tag: "HandoffStarted" | "HandoffEnded", to: string, cells: ReadonlyArray<Cell>): void {

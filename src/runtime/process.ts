@@ -65,6 +65,11 @@ function methods(
 ): Map<string, Method> {
   const map = new Map<string, Method>()
   for (const [name, handler] of Object.entries(section ?? {})) {
+    if (name.startsWith("$")) {
+      throw new TypeError(
+        `Process.define: ${process}.${name}: names that start with $ are reserved`,
+      )
+    }
     if (kind === "call" && RESERVED.includes(name)) {
       throw new TypeError(
         `Process.define: ${process} can't have a call named ${name}: it is reserved`,

@@ -1,13 +1,12 @@
 /**
- * The processes of one node: mailboxes, dispatch, crashes and restarts. A synchronous handler runs to
- * completion without a promise or a fiber in between; an Effect is run only when a handler returns one.
+ * The lives of the processes of one node: how they begin, crash, start again, move and end. What they do
+ * in between is the scheduler's.
  *
  * @module
  */
-import { Cause, type Context, Effect, Exit, Option } from "effect"
+import type { Context } from "effect"
 import * as Restart from "../core/restart.ts"
 import {
-  BUSY,
   Cell,
   FROZEN,
   type Host,
@@ -15,19 +14,17 @@ import {
   IDLE,
   type Mail,
   more,
-  push,
   READY,
   type Reply,
-  RUNNING,
   STARTING,
   STOPPED,
-  shift,
   type Timer,
   take,
 } from "./cell.ts"
 import type { AnyDefinition, Method, Ref } from "./definition.ts"
-import { HandlerCrashed, NoMethod, NoProcess, Overloaded, reasonOf } from "./errors.ts"
+import { HandlerCrashed, NoMethod, NoProcess, reasonOf } from "./errors.ts"
 import type { Platform } from "./platform.ts"
+import { Scheduler } from "./scheduler.ts"
 
 /** What the node does about its processes. */
 export interface Keeper {
@@ -36,39 +33,41 @@ export interface Keeper {
   /** A process crashed; it was restarted, or not. */
   readonly crashed: (cell: Cell, reason: string, restarted: boolean) => void
   readonly ref: <P extends AnyDefinition>(definition: P, key: string) => Ref<P>
+  /** The state of another process of this name could not be merged into this one. */
+  readonly mergeFailed: (cell: Cell) => void
   /** A cast found a full mailbox. */
   readonly overloaded: (cell: Cell) => void
 }
 
-/** Messages handled before the event loop gets its turn. */
-const TURN_MAX = 10_000
-/** Messages one process handles before others get their turn. */
-const SLICE_MAX = 256
 /** Low bits of a process id say where it lies in the table; the rest make it unique. */
 const INDEX_RANGE = 2 ** 26
 
-/** Makes the first state, or the next one after a crash. */
+/** Told that a process has its state, or what went wrong. */
 type Done = (error: unknown) => void
 
+/** The processes of one node, by their ids. */
 export class Processes implements Host {
   readonly node: string
   readonly #platform: Platform
-  readonly #context: Context.Context<never>
+  readonly #scheduler: Scheduler
   readonly #keeper: Keeper
   readonly #cells: Array<Cell | undefined> = [undefined]
   readonly #free: Array<number> = []
   #serial = 0
   #count = 0
-  #ready: Array<Cell> = []
-  #scheduled = false
 
   constructor(node: string, platform: Platform, context: Context.Context<never>, keeper: Keeper) {
     this.node = node
     this.#platform = platform
-    this.#context = context
     this.#keeper = keeper
+    this.#scheduler = new Scheduler(platform, context, {
+      overloaded: keeper.overloaded,
+      crashed: (cell, thrown, mail, method) => this.#crash(cell, thrown, mail, method),
+      ending: (cell, { reason, final }) => this.#end(cell, reason, final),
+    })
   }
 
+  /** How many there are. */
   get count(): number {
     return this.#count
   }
@@ -79,6 +78,7 @@ export class Processes implements Host {
     return cell !== undefined && cell.pid === pid ? cell : undefined
   }
 
+  /** All of them, by their place in the table. */
   all(): Array<Cell> {
     return this.#cells.filter((cell) => cell !== undefined)
   }
@@ -102,7 +102,7 @@ export class Processes implements Host {
     } catch (error) {
       return this.#unborn(cell, error, done)
     }
-    this.#settle(
+    this.#scheduler.settle(
       cell,
       made,
       (state) => {
@@ -110,7 +110,7 @@ export class Processes implements Host {
         cell.state = state
         const error = this.#hook(() => cell.hosted.definition.spec.started?.(cell))
         if (error !== undefined) return this.#unborn(cell, error.thrown, done)
-        this.#rest(cell)
+        this.#scheduler.rest(cell)
         done(undefined)
       },
       (error) => this.#unborn(cell, error, done),
@@ -144,150 +144,22 @@ export class Processes implements Host {
     args: ReadonlyArray<unknown>,
     reply: Reply | undefined,
   ): boolean {
-    return this.deliver(cell, { method, args, reply, next: undefined })
+    return this.#scheduler.deliver(cell, { method, args, reply, next: undefined })
   }
 
+  /** Puts a message into the process's mailbox; false when the mailbox is full. */
   deliver(cell: Cell, mail: Mail): boolean {
-    if (cell.queued >= cell.hosted.mailboxMax) {
-      const { name, hosted } = cell
-      if (mail.reply === undefined) this.#keeper.overloaded(cell)
-      else mail.reply.fail(new Overloaded(name, "mailboxMax", hosted.mailboxMax))
-      return false
-    }
-    push(cell, mail)
-    if (cell.status === IDLE) this.#wake(cell)
-    return true
+    return this.#scheduler.deliver(cell, mail)
   }
 
-  #wake(cell: Cell): void {
-    cell.status = READY
-    this.#ready.push(cell)
-    if (this.#scheduled) return
-    this.#scheduled = true
-    queueMicrotask(this.#turn)
+  /** Stops handling messages once the one in hand is finished, then calls `atRest`. */
+  freeze(cell: Cell, atRest: () => void): void {
+    this.#scheduler.freeze(cell, atRest)
   }
 
-  /** Handles what is waiting, in fair slices, and leaves the rest to the next turn of the event loop. */
-  readonly #turn = (): void => {
-    let budget = TURN_MAX
-    let at = 0
-    while (at < this.#ready.length && budget > 0) {
-      const cell = this.#ready[at++] as Cell
-      budget -= this.#run(cell, Math.min(SLICE_MAX, budget))
-      if (at >= 1024) {
-        this.#ready = this.#ready.slice(at)
-        at = 0
-      }
-    }
-    this.#ready = at >= this.#ready.length ? [] : this.#ready.slice(at)
-    if (this.#ready.length === 0) this.#scheduled = false
-    else this.#platform.defer(this.#turn)
-  }
-
-  /** Handles up to `max` messages of one process; returns how many it was. */
-  #run(cell: Cell, max: number): number {
-    // It may have been frozen or stopped since it became ready.
-    if (cell.status !== READY) return 0
-    cell.status = RUNNING
-    for (let n = 1; n <= max; n++) {
-      const mail = shift(cell)
-      if (mail === undefined) {
-        cell.status = IDLE
-        return n
-      }
-      if (mail.method !== undefined) this.#handle(cell, mail, mail.method)
-      if (cell.status !== RUNNING) return n
-      const { extra } = cell
-      if (extra !== undefined && (extra.stopping !== undefined || extra.atRest !== undefined)) {
-        this.#rest(cell)
-        return n
-      }
-    }
-    cell.status = IDLE
-    if (cell.head !== undefined) this.#wake(cell)
-    return max
-  }
-
-  #handle(cell: Cell, mail: Mail, method: Method): void {
-    let out: unknown
-    try {
-      const { args } = mail
-      const { handler } = method
-      out =
-        args.length === 0
-          ? handler(cell)
-          : args.length === 1
-            ? handler(cell, args[0])
-            : handler(cell, ...args)
-    } catch (error) {
-      return this.#crash(cell, error, mail, method)
-    }
-    if (typeof out !== "object" || out === null || !isPending(out)) {
-      mail.reply?.succeed(out)
-      return
-    }
-    cell.status = BUSY
-    this.#settle(
-      cell,
-      out,
-      (value) => {
-        mail.reply?.succeed(value)
-        this.#resume(cell)
-      },
-      (error, declared) => {
-        if (declared) {
-          mail.reply?.fail(error)
-          this.#resume(cell)
-        } else this.#crash(cell, error, mail, method)
-      },
-    )
-  }
-
-  /** Waits for a promise or runs an Effect; anything else is there already. */
-  #settle(
-    cell: Cell,
-    out: unknown,
-    succeed: (value: unknown) => void,
-    fail: (error: unknown, declared: boolean) => void,
-  ): void {
-    if (Effect.isEffect(out)) {
-      const extra = more(cell)
-      const effect = out as Effect.Effect<unknown, unknown>
-      let ended = false
-      const interrupt = Effect.runCallbackWith(this.#context)(effect, {
-        onExit: (exit) => {
-          ended = true
-          extra.interrupt = undefined
-          if (Exit.isSuccess(exit)) return succeed(exit.value)
-          const declared = Cause.findErrorOption(exit.cause)
-          if (Option.isSome(declared)) fail(declared.value, true)
-          else fail(Cause.squash(exit.cause), false)
-        },
-      })
-      if (!ended) extra.interrupt = () => interrupt()
-    } else if (typeof out === "object" && out !== null && isPending(out)) {
-      ;(out as PromiseLike<unknown>).then(succeed, (error) => fail(error, false))
-    } else succeed(out)
-  }
-
-  /** After a promise or Effect: back to work, unless something came up meanwhile. */
-  #resume(cell: Cell): void {
-    if (cell.status === BUSY) this.#rest(cell)
-  }
-
-  /** The message in hand is finished: end, move, or go on, whatever is due. */
-  #rest(cell: Cell): void {
-    if (cell.status === STOPPED) return
-    const extra = cell.extra
-    if (extra?.stopping !== undefined) return this.#end(cell, extra.stopping)
-    if (extra?.atRest !== undefined) {
-      const atRest = extra.atRest
-      extra.atRest = undefined
-      cell.status = FROZEN
-      return atRest()
-    }
-    cell.status = IDLE
-    if (cell.head !== undefined) this.#wake(cell)
+  /** Handles messages again. */
+  thaw(cell: Cell): void {
+    this.#scheduler.thaw(cell)
   }
 
   // --- ends --------------------------------------------------------------------------------------
@@ -299,9 +171,9 @@ export class Processes implements Host {
     this.#again(cell, reason, true)
   }
 
-  #end(cell: Cell, stopping: { readonly reason: string; readonly final: boolean }): void {
-    if (stopping.final) this.#finish(cell, stopping.reason)
-    else this.#again(cell, stopping.reason, false)
+  #end(cell: Cell, reason: string, final: boolean): void {
+    if (final) this.#finish(cell, reason)
+    else this.#again(cell, reason, false)
   }
 
   /** Starts an ended process again, as its restart type and intensity say. What waits for it stays. */
@@ -340,7 +212,7 @@ export class Processes implements Host {
     } catch (error) {
       return failed(error)
     }
-    this.#settle(
+    this.#scheduler.settle(
       cell,
       made,
       (state) => {
@@ -348,7 +220,7 @@ export class Processes implements Host {
         cell.state = state
         const error = this.#hook(() => cell.hosted.definition.spec.started?.(cell))
         if (error !== undefined) failed(error.thrown)
-        else this.#rest(cell)
+        else this.#scheduler.rest(cell)
       },
       failed,
     )
@@ -365,14 +237,18 @@ export class Processes implements Host {
   /** Ends a process once the message in hand is finished; `final` whatever its restart type is. */
   stop(cell: Cell, reason: string, final: boolean): void {
     if (cell.status === STOPPED) return
-    const stopping = { reason, final }
     if (cell.status === IDLE || cell.status === READY || cell.status === FROZEN) {
-      return this.#end(cell, stopping)
+      return this.#end(cell, reason, final)
     }
     const extra = more(cell)
-    if (extra.stopping?.final !== true) extra.stopping = stopping
+    if (extra.stopping?.final !== true) extra.stopping = { reason, final }
   }
 
+  mergeFailed(cell: Cell): void {
+    this.#keeper.mergeFailed(cell)
+  }
+
+  /** Ends a process that asked for it; `permanent` ones start again. */
   stopSelf(cell: Cell, reason: string): void {
     this.stop(cell, reason, false)
   }
@@ -425,40 +301,14 @@ export class Processes implements Host {
     }
   }
 
-  /** Takes back a message that hasn't been started; false when it has. */
-  cancel(cell: Cell, mail: Mail): boolean {
-    for (let at = cell.head; at !== undefined; at = at.next) {
-      if (at !== mail) continue
-      at.method = undefined
-      return true
-    }
-    return false
-  }
-
-  // --- moves -------------------------------------------------------------------------------------
-
-  /** Stops handling messages once the one in hand is finished, then calls `atRest`. */
-  freeze(cell: Cell, atRest: () => void): void {
-    if (cell.status === STOPPED || cell.status === FROZEN) return atRest()
-    if (cell.status === IDLE || cell.status === READY) {
-      cell.status = FROZEN
-      return atRest()
-    }
-    more(cell).atRest = atRest
-  }
-
-  /** Handles messages again. */
-  thaw(cell: Cell): void {
-    if (cell.extra !== undefined) cell.extra.atRest = undefined
-    if (cell.status === FROZEN) this.#rest(cell)
-  }
-
   // --- what handlers ask for ---------------------------------------------------------------------
 
+  /** A reference for a handler. */
   ref<P extends AnyDefinition>(definition: P, key: string): Ref<P> {
     return this.#keeper.ref(definition, key)
   }
 
+  /** Sends a process one of its own messages later; the result cancels it. Throws NoMethod. */
   after(cell: Cell, millis: number, method: string, args: ReadonlyArray<unknown>): () => void {
     const { calls, casts } = cell.hosted.definition
     const found = calls.get(method) ?? casts.get(method)
@@ -484,8 +334,4 @@ export class Processes implements Host {
     timers.add(timer)
     return timer.cancel
   }
-}
-
-function isPending(out: object): boolean {
-  return typeof (out as { then?: unknown }).then === "function" || Effect.isEffect(out)
 }

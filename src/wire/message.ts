@@ -156,8 +156,6 @@ export type Data =
   /** Everything that the sender sent for this name before has been passed on to where it lives now. */
   | { readonly _tag: "Fence"; readonly id: number; readonly origin: string; readonly name: string }
   | { readonly _tag: "Fenced"; readonly id: number }
-  /** The state of a process that lost its name, for the winner to merge. */
-  | { readonly _tag: "Merge"; readonly name: string; readonly state: Uint8Array }
   /** May the sender register this name? Asked of the node that serializes the name's slot. */
   | { readonly _tag: "Reserve"; readonly id: number; readonly name: string }
   | { readonly _tag: "Reserved"; readonly id: number; readonly holder: string }
@@ -199,7 +197,6 @@ export const data: Codec<Data> = union({
   State: struct({ slot: uint, generation: uint, processes: array(moving, LIST_MAX) }),
   Fence: struct({ id: uint, origin: node, name }),
   Fenced: struct({ id: uint }),
-  Merge: struct({ name, state: bytes(META_BYTES_MAX) }),
   Reserve: struct({ id: uint, name }),
   Reserved: struct({ id: uint, holder: node }),
 }) as Codec<Data>

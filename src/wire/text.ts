@@ -51,15 +51,20 @@ export function read(buffer: Uint8Array, start: number, end: number): string | u
 
 /** A word seen before, and what came after it then. */
 interface Word {
-  readonly text: string
+  text: string
   next: Word | undefined
   /** The last text that {@link readAfter} read. */
   after: string
 }
 
-/** Words seen last, by hash: 1024 of up to 32 bytes, so that a hostile peer can't make it grow. */
-const words: Array<Word> = new Array<Word>(1024).fill(makeWord(""))
+const WORDS = 1024
 const WORD_BYTES_MAX = 32
+/** Words seen last, by hash. There are never others, so a hostile peer can't make them grow. */
+const words: ReadonlyArray<Word> = Array.from({ length: WORDS }, () => ({
+  text: "",
+  next: undefined,
+  after: "",
+}))
 let last: Word = words[0]!
 
 /**
@@ -76,14 +81,12 @@ export function readWord(buffer: Uint8Array, start: number, end: number): string
   if (bytes > WORD_BYTES_MAX) return read(buffer, start, end)
   let hash = bytes
   for (let i = start; i < end; i++) hash = (Math.imul(hash, 31) + buffer[i]!) | 0
-  const slot = (hash ^ (hash >>> 10)) & 1023
-  let word = words[slot]!
+  const word = words[(hash ^ (hash >>> 10)) & (WORDS - 1)]!
   if (!matches(word.text, buffer, start, end)) {
     const text = read(buffer, start, end)
     // Only ASCII has as many units as bytes; for others the bytes would have to be kept to compare.
     if (text === undefined || text.length !== bytes) return text
-    word = makeWord(text)
-    words[slot] = word
+    word.text = text
   }
   last.next = word
   last = word
@@ -98,10 +101,6 @@ export function readAfter(buffer: Uint8Array, start: number, end: number): strin
   const bytes = end - start
   if (text !== undefined && text.length === bytes && bytes <= WORD_BYTES_MAX) word.after = text
   return text
-}
-
-function makeWord(text: string): Word {
-  return { text, next: undefined, after: "" }
 }
 
 function matches(word: string, buffer: Uint8Array, start: number, end: number): boolean {

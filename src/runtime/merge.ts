@@ -1,0 +1,40 @@
+/**
+ * Two states of one name become one: the state of the process that lost its name travels to the winner
+ * as a message like any other, so that it finds the process also while it moves.
+ *
+ * @module
+ */
+import { Reader } from "../wire/bytes.ts"
+import * as Value from "../wire/value.ts"
+import type { Cell, Mail } from "./cell.ts"
+import type { Method } from "./definition.ts"
+
+/** No user's method has this name: `Process.define` refuses it. */
+export const NAME = "$merge"
+
+/** Takes the encoded state of the loser. */
+export const method: Method = {
+  name: NAME,
+  kind: "cast",
+  handler: (self, state) => merge(self as Cell, state),
+}
+
+/** A message that asks the process that goes on to merge this state. */
+export function mail(state: Uint8Array): Mail {
+  return { method, args: [state], reply: undefined, next: undefined }
+}
+
+/** A merge that fails changes nothing: the state that goes on is worth more than the one that ended. */
+function merge(cell: Cell, bytes: unknown): void {
+  const { handoff } = cell.hosted.definition.spec
+  if (handoff?.merge === undefined || !(bytes instanceof Uint8Array)) return
+  try {
+    const reader = new Reader(bytes)
+    const data = Value.read(reader)
+    if (!reader.done()) throw new Error("malformed state")
+    const theirs = handoff.restore === undefined ? data : handoff.restore(data as never)
+    cell.state = handoff.merge(cell.state, theirs)
+  } catch {
+    cell.hosted.host.mergeFailed(cell)
+  }
+}
