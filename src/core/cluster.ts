@@ -277,6 +277,8 @@ function heed(at: At, event: Membership.Event): void {
       at.state.listed.delete(event.name)
       supervise(at, { _tag: "Down", now, peer: event.name })
       return rering(at)
+    case "Slept":
+      return supervise(at, { _tag: "Slept", now })
     case "EpochChanged":
       return registry(at, { _tag: "Epoch", epoch: event.epoch })
     default:

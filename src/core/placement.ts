@@ -29,7 +29,8 @@ export const TAKEOVER_MAX: number = 2
 
 /** Messages between the supervisors of two nodes. */
 export type Message =
-  | { readonly _tag: "Settle"; readonly signature: number }
+  /** The ring that I compute with; with `ask`, tell me yours. */
+  | { readonly _tag: "Settle"; readonly signature: number; readonly ask: boolean }
   | { readonly _tag: "Offer"; readonly slot: number; readonly generation: number }
   | { readonly _tag: "Accept"; readonly slot: number; readonly generation: number }
   | { readonly _tag: "Refuse"; readonly slot: number; readonly generation: number }

@@ -30,7 +30,7 @@ export function assign(state: State, now: number): void {
   for (const peer of state.view) {
     if (!Roster.observers(state, peer.name).includes(name)) peer.probe = undefined
     else if (peer.probe === undefined) {
-      peer.probe = idle(now + (Roster.chance(state, CHANCES) * probeMillis) / CHANCES)
+      peer.probe = idle(now + ((1 + Roster.chance(state, CHANCES)) * probeMillis) / CHANCES)
     }
   }
 }

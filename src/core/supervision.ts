@@ -85,6 +85,8 @@ export type Input =
       readonly ok: boolean
     }
   | { readonly _tag: "GrantLost"; readonly now: number; readonly slot: number }
+  /** This node slept: nobody knows what the others have decided meanwhile. */
+  | { readonly _tag: "Slept"; readonly now: number }
   /** A name of my own came or went: only told while `names` is kept. */
   | { readonly _tag: "Placed"; readonly now: number; readonly name: string }
   | { readonly _tag: "Removed"; readonly now: number; readonly name: string }
@@ -125,7 +127,7 @@ export function step(state: State, input: Input, registry: Registry.State): Step
       plan(at, input.members)
       break
     case "LinkUp":
-      Placement.send(at, input.peer, { _tag: "Settle", signature: Ring.signature(state.ring) })
+      tell(at, input.peer, false)
       for (const [slot, move] of state.outgoing)
         if (move.to === input.peer) Departure.recommit(at, slot, move)
       break
@@ -155,6 +157,9 @@ export function step(state: State, input: Input, registry: Registry.State): Step
       break
     case "GrantLost":
       Departure.forfeited(at, input.slot)
+      break
+    case "Slept":
+      doubt(at)
       break
     case "Leave":
       if (state.leaveBy === Number.POSITIVE_INFINITY)
@@ -242,7 +247,20 @@ function change(at: At, members: ReadonlyArray<Ring.Weighted>): void {
   const told = new Set([...ids, ...before.members.map((member) => member.id)])
   told.delete(state.name)
   for (const peer of [...told].sort())
-    Placement.send(at, peer, { _tag: "Settle", signature: Ring.signature(next) })
+    tell(at, peer, false)
+}
+
+function tell(at: At, peer: string, ask: boolean): void {
+  Placement.send(at, peer, { _tag: "Settle", signature: Ring.signature(at.state.ring), ask })
+}
+
+/** This node didn't run for a while: what it believes of the others is to be confirmed first. */
+function doubt(at: At): void {
+  const { state } = at
+  state.echoes.clear()
+  state.settled = false
+  state.changedAt = at.now
+  for (const { id } of state.ring.members) if (id !== state.name) tell(at, id, true)
 }
 
 function agreed(state: State): boolean {
@@ -280,6 +298,7 @@ function receive(at: At, from: string, message: Message): void {
   const { state } = at
   if (message._tag === "Settle") {
     state.echoes.set(from, message.signature)
+    if (message.ask) tell(at, from, false)
     return
   }
   const { slot, generation } = message

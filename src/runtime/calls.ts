@@ -25,11 +25,14 @@ export class Call implements Mail, Reply {
   cell: Cell | undefined = undefined
   /** The node it was sent to. */
   node: string | undefined = undefined
+  /** Platform time at which it fails with Timeout; 0 while no timeout runs. */
   deadline = 0
   /** How often it was sent again after it had met a process that had just gone. */
   retries = 0
+  /** Its neighbours among the calls with the same timeout. */
   earlier: Call | undefined = undefined
   later: Call | undefined = undefined
+  /** Stops listening to the caller's signal. */
   unlisten: (() => void) | undefined = undefined
   /** Cleared when the call is over. */
   calls: Calls | undefined
@@ -90,6 +93,7 @@ export class Call implements Mail, Reply {
 export interface Codec {
   /** A deep copy of plain data; throws when it isn't. */
   readonly copy: (value: unknown) => unknown
+  /** The error for a reply that isn't plain data. */
   readonly notData: (process: string, error: unknown) => CallError
   /** Takes a call back from the mailbox; false when its handler has begun. */
   readonly cancel: (cell: Cell, mail: Mail) => boolean
@@ -103,6 +107,7 @@ interface List {
 /** Calls that may have been answered by the time they are looked at. */
 const FRESH_MAX = 4096
 
+/** The calls under way from one node: at most `max`, one more is Overloaded. */
 export class Calls {
   readonly #platform: Platform
   readonly #codec: Codec
@@ -122,19 +127,25 @@ export class Calls {
     this.#max = max
   }
 
+  /** How many are under way. */
   get count(): number {
     return this.#count
   }
 
+  /** See {@link Codec}. */
   copy(value: unknown): unknown {
     return this.#codec.copy(value)
   }
 
+  /** See {@link Codec}. */
   notData(process: string, error: unknown): CallError {
     return this.#codec.notData(process, error)
   }
 
-  /** A new call, counted, with its timeout running; hand it over with `place`. */
+  /**
+   * A new call, counted, with its timeout running; `place` hands it over. Rejects with what the call
+   * fails with, Overloaded and Aborted at once.
+   */
   make(
     process: string,
     method: Method,
@@ -171,6 +182,7 @@ export class Calls {
     return call.id
   }
 
+  /** The call that has this number; undefined once it is over. */
   get(id: number): Call | undefined {
     return this.#byId.get(id)
   }

@@ -7,12 +7,15 @@
 import * as Cluster from "../core/cluster.ts"
 import type { Platform } from "./platform.ts"
 
+/** Drives the core of one node. */
 export class Driver {
+  /** What the core knows now. */
   state: Cluster.State
   readonly #platform: Platform
   readonly #perform: (output: Cluster.Output) => void
   /** Links that had users' messages since the last look. */
   readonly #heard: () => ReadonlyArray<string>
+  #first: ReadonlyArray<Cluster.Output>
   #inputs: Array<Cluster.Input> = []
   #stepping = false
   #ending = false
@@ -35,8 +38,6 @@ export class Driver {
     this.state = state
     this.#first = outputs
   }
-
-  #first: ReadonlyArray<Cluster.Output>
 
   /** Carries out what the core wants done at birth. */
   start(): void {
@@ -118,6 +119,7 @@ export class Driver {
     this.input({ _tag: "Tick", now })
   }
 
+  /** Takes no more inputs; what waits for a flush or for quiet is dropped. */
   close(): void {
     this.#closed = true
     this.#cancelTimer()

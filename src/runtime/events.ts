@@ -64,10 +64,12 @@ export type NodeEvent =
 /** Events that wait for one listener at most; the oldest give way. */
 export const EVENTS_MAX: number = 1024
 
+/** Everybody who listens to one node. */
 export class Events {
   readonly #listeners = new Set<Listener>()
   #closed = false
 
+  /** Tells all listeners. Costs nothing when there are none. */
   emit(event: NodeEvent): void {
     for (const listener of this.#listeners) listener.push(event)
   }
@@ -85,6 +87,7 @@ export class Events {
     return listener
   }
 
+  /** Ends all streams, once their buffers are read. */
   close(): void {
     this.#closed = true
     for (const listener of [...this.#listeners]) listener.close()

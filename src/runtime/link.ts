@@ -12,22 +12,28 @@ import type { Peer } from "../wire/handshake.ts"
 /** Who started the connection. */
 export type Initiator = "us" | "them"
 
+/** How a link is made. */
 export interface LinkOptions {
+  /** Bytes of one frame's body. */
   readonly frameBytesMax: number
   /** Bytes that may wait for a peer that doesn't read. */
   readonly queueBytesMax: number
+  /** A frame came: its body is `buffer` from `start` to `end`, to be read before this returns. */
   readonly onFrame: (link: Link, buffer: Uint8Array, start: number, end: number) => void
+  /** The link is gone; called once. */
   readonly onClose: (link: Link, reason: CloseReason) => void
 }
 
 /** Bytes of control messages that may wait on top of the queue's limit before the link is given up. */
 const CONTROL_FACTOR = 2
 
+/** A connection whose handshake is done. */
 export class Link {
   readonly peer: Peer
   readonly initiator: Initiator
   /** Whether frames of users' messages came since this was last cleared. */
   heard = false
+  /** Whether the connection stands, as far as we know. */
   open = true
   readonly #connection: Connection
   readonly #options: LinkOptions
@@ -136,6 +142,7 @@ export class Link {
     this.#closed("ended")
   }
 
+  /** Ends the connection at once. */
   destroy(): void {
     if (!this.open) return
     this.#connection.destroy()

@@ -9,29 +9,43 @@ import * as Handshake from "../wire/handshake.ts"
 import { type Initiator, Link } from "./link.ts"
 import type { Platform } from "./platform.ts"
 
+/** What the links need from the node, and what they tell it. */
 export interface LinksOptions {
   readonly transport: Transport
   readonly platform: Platform
   readonly cookie: string | undefined
+  /** Who this node is; the address is known only once it listens. */
   readonly identity: () => Handshake.Identity
+  /** Limits of each link; see `link.ts`. */
   readonly frameBytesMax: number
   readonly queueBytesMax: number
   /** Links and handshakes under way, together. */
   readonly connectionsMax: number
+  /** How long a connection may take to come about. */
   readonly dialMillis: number
   /** Reasons of the membership against a peer, at its handshake. */
   readonly refuse: (peer: Handshake.Peer) => Handshake.Verdict | undefined
+  /** A link to a peer stands; the one before it, if any, is gone. */
   readonly up: (link: Link) => void
+  /** The link to a peer is gone, and no other has taken its place. */
   readonly down: (link: Link, reason: CloseReason) => void
+  /** A dial didn't lead to a link. */
   readonly dialFailed: (address: string, reason: DialFailure) => void
   /** Somebody else holds our name. */
   readonly superseded: (epoch: number, instance: number) => void
+  /** A handshake failed for a reason that the user should know. */
   readonly refused: (address: string, reason: string, by: "us" | "them") => void
+  /** A frame came on a link. */
   readonly frame: (link: Link, buffer: Uint8Array, start: number, end: number) => void
 }
 
+/**
+ * Why a dial didn't lead to a link. `rejected`: the handshake failed. `self`: the address is our own.
+ * `duplicate`: there is a link to that node already.
+ */
 export type DialFailure = "refused" | "unreachable" | "timeout" | "rejected" | "self" | "duplicate"
 
+/** All links of one node, one per peer. */
 export class Links {
   readonly #options: LinksOptions
   readonly #byName = new Map<string, Link>()
@@ -67,10 +81,12 @@ export class Links {
     for (const connection of early) void this.#accept(connection)
   }
 
+  /** The link to a peer. */
   get(name: string): Link | undefined {
     return this.#byName.get(name)
   }
 
+  /** All links that stand. */
   all(): IterableIterator<Link> {
     return this.#byName.values()
   }

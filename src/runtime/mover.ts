@@ -33,6 +33,7 @@ interface Incoming {
   readonly arrivals: ReadonlyArray<{ readonly cell: Cell; readonly moving: MovingProcess }>
 }
 
+/** The slots on their way from and to one node. */
 export class Mover {
   readonly #parts: Parts
   readonly #names: Names
@@ -127,6 +128,7 @@ export class Mover {
     this.#parts.events.emit({ _tag: "HandoffFailed", processes: [cell.name] })
   }
 
+  /** The move is off: the processes go on here. */
   thaw(slot: number): void {
     const moving = this.#outgoing.get(slot)
     if (moving === undefined) return
@@ -134,6 +136,7 @@ export class Mover {
     for (const cell of moving.cells) this.#parts.processes.thaw(cell)
   }
 
+  /** The new owner takes over: its processes are let go, and what waits for them is passed on. */
   depart(slot: number, to: string): void {
     const moving = this.#outgoing.get(slot)
     if (moving === undefined) return
@@ -146,6 +149,7 @@ export class Mover {
     this.#tell("HandoffEnded", to, moving.cells)
   }
 
+  /** The new owner serves: what was kept for a revival can go. */
   forget(slot: number): void {
     this.#outgoing.delete(slot)
   }
@@ -169,6 +173,7 @@ export class Mover {
 
   // --- arriving here -----------------------------------------------------------------------------
 
+  /** States came: makes inert processes of them. The core hears Restored, `ok` when all could be made. */
   install(message: Extract<Data, { readonly _tag: "State" }>): void {
     const { slot, generation, processes } = message
     const { driver, platform } = this.#parts
@@ -209,6 +214,7 @@ export class Mover {
     }
   }
 
+  /** This node owns the slot: its processes serve, but only what the old owner passes on reaches them. */
   activate(slot: number, generation: number, from: string): void {
     const standby = this.#incoming.get(slot)
     if (standby === undefined) return
@@ -233,6 +239,7 @@ export class Mover {
 
   readonly #openLater = new Map<number, ReadonlyArray<string>>()
 
+  /** The old owner has passed on everything. */
   open(slot: number): void {
     const names = this.#openLater.get(slot) ?? []
     this.#openLater.delete(slot)
@@ -248,6 +255,7 @@ export class Mover {
     return cell?.status === STOPPED ? undefined : cell
   }
 
+  /** The move is off: what was installed goes. */
   discard(slot: number): void {
     const standby = this.#incoming.get(slot)
     if (standby === undefined) return
@@ -273,6 +281,7 @@ export class Mover {
 
   // --- crashes and conflicts ---------------------------------------------------------------------
 
+  /** Processes of a dead node are started again here. */
   takeOver(from: string, orphans: ReadonlyArray<Orphan>): void {
     const { processes, events } = this.#parts
     const names: Array<string> = []

@@ -94,7 +94,7 @@ export const core: Codec<Core> = union({
     ops: array(op, LIST_MAX),
   }),
   Tables: struct({ tables: array(table, MEMBERS_MAX), answer: bool }),
-  Settle: struct({ signature: u32 }),
+  Settle: struct({ signature: u32, ask: bool }),
   Offer: move,
   Accept: move,
   Refuse: move,

@@ -120,9 +120,12 @@ function writeUnits(buffer: Uint8Array, start: number, text: string, from: numbe
       buffer[at++] = 0xc0 | (unit >> 6)
       buffer[at++] = 0x80 | (unit & 0x3f)
     } else {
-      const point = text.codePointAt(i)!
-      if (point > 0xffff) {
+      let point = unit
+      // Not codePointAt: compiled by V8 15.0, it may look past the end of a string that is a slice.
+      const next = isHigh(unit) && i + 1 < text.length ? text.charCodeAt(i + 1) : 0
+      if (isLow(next)) {
         i++
+        point = ((unit & 0x3ff) << 10) + (next & 0x3ff) + 0x10000
         buffer[at++] = 0xf0 | (point >> 18)
         buffer[at++] = 0x80 | ((point >> 12) & 0x3f)
       } else {

@@ -206,6 +206,11 @@ describe("strings", () => {
     check("€".repeat(700_000))
   })
 
+  test("that are cut out of longer ones end where they end, however often they are written", () => {
+    const value = "😀".repeat(31).slice(0, 31)
+    for (let i = 0; i < 3000; i++) check(value)
+  })
+
   test("that aren't well-formed UTF-16 come back as they were", () => {
     fc.assert(
       fc.property(units, fc.nat(5000), (odd, padding) => {
