@@ -6,9 +6,12 @@
  *
  * @example
  * ```ts
- * tcp({ port: 7001 })                                               // this machine only
- * tcp({ port: 7001, host: "0.0.0.0", advertise: "10.0.0.5" })       // the others dial 10.0.0.5:7001
- * tcp({ port: 7001, host: "::", advertise: "a.example.org", tls: { key, cert, ca, requestCert: true } })
+ * import { tcp, type TlsOptions } from "skein/transports/tcp"
+ *
+ * declare const tls: TlsOptions // key, cert, ca, requestCert: true
+ * const here = tcp({ port: 7001 }) // this machine only
+ * const there = tcp({ port: 7001, host: "0.0.0.0", advertise: "10.0.0.5" }) // dialled at 10.0.0.5:7001
+ * const secure = tcp({ port: 7001, host: "::", advertise: "a.example.org", tls })
  * ```
  *
  * @module

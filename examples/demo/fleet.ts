@@ -69,7 +69,7 @@ export class Fleet {
   }
 
   /** Waits until `look` finds something; it looks again whenever a program says something. */
-  until<T>(what: string, look: () => T | undefined): Promise<T> {
+  until<T>(what: string | (() => string), look: () => T | undefined): Promise<T> {
     return new Promise((resolve, reject) => {
       const settle = (done: () => void): void => {
         clearTimeout(timer)
@@ -84,7 +84,8 @@ export class Fleet {
         reject: (error) => settle(() => reject(error)),
       }
       const timer = setTimeout(() => {
-        waiting.reject(new Error(`waited ${WAIT_MILLIS_MAX / 1000} s in vain for ${what}`))
+        const missing = typeof what === "string" ? what : what()
+        waiting.reject(new Error(`waited ${WAIT_MILLIS_MAX / 1000} s in vain for ${missing}`))
       }, WAIT_MILLIS_MAX)
       this.#waiting.add(waiting)
       if (this.#failure !== undefined) waiting.reject(this.#failure)

@@ -12,6 +12,8 @@ import { Counter, keys, type Reading, serving } from "./counter.ts"
 
 /** How this node sees the cluster. */
 export interface View {
+  /** The node that looks. */
+  readonly name: string
   /** Date.now() */
   readonly at: number
   readonly members: Record<string, string>
@@ -106,6 +108,7 @@ function tellView(): void {
 function view(): View {
   const owners = keys.map((key) => node.whereis(Counter, key)?.node ?? null)
   return {
+    name: node.name,
     at: Date.now(),
     members: Object.fromEntries(node.members().map(({ name, status }) => [name, status])),
     owners,

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { settled } from "./agreement.ts"
+import { objection } from "./agreement.ts"
 import { type Audit, Books } from "./books.ts"
 import { keys } from "./counter.ts"
 import type { Fleet } from "./fleet.ts"
@@ -79,8 +79,9 @@ export class Stage {
 
   /** Waits until these nodes see each other, and every counter runs where the ring says. */
   async settle(names: ReadonlyArray<string>): Promise<void> {
-    await this.fleet.until(`${names.join(", ")} to agree on who runs every counter`, () =>
-      settled(this.views, names) ? true : undefined,
+    await this.fleet.until(
+      () => `${names.join(", ")} to agree (${objection(this.views, names)})`,
+      () => (objection(this.views, names) === undefined ? true : undefined),
     )
   }
 

@@ -246,8 +246,7 @@ function change(at: At, members: ReadonlyArray<Ring.Weighted>): void {
   at.outputs.push({ _tag: "RingChanged", members: ids })
   const told = new Set([...ids, ...before.members.map((member) => member.id)])
   told.delete(state.name)
-  for (const peer of [...told].sort())
-    tell(at, peer, false)
+  for (const peer of [...told].sort()) tell(at, peer, false)
 }
 
 function tell(at: At, peer: string, ask: boolean): void {

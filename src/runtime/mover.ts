@@ -42,6 +42,8 @@ export class Mover {
   readonly #incoming = new Map<number, Incoming>()
   /** Processes that serve here and may still be passed messages by their old owner. */
   readonly #arrived = new Map<string, Cell>()
+  /** Their names, by slot, until the old owner has passed on everything. */
+  readonly #openLater = new Map<number, ReadonlyArray<string>>()
 
   constructor(parts: Parts, names: Names, router: Router) {
     this.#parts = parts
@@ -236,8 +238,6 @@ export class Mover {
     const processes = standby.arrivals.map(({ cell }) => cell.name)
     events.emit({ _tag: "ProcessesArrived", from, processes, resumed })
   }
-
-  readonly #openLater = new Map<number, ReadonlyArray<string>>()
 
   /** The old owner has passed on everything. */
   open(slot: number): void {

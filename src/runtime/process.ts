@@ -33,6 +33,8 @@ const RESERVED = ["cast", "try", "with", "then", "name", "key", "constructor", "
  *
  * @example
  * ```ts
+ * import { Process } from "skein"
+ *
  * const Counter = Process.define("Counter", {
  *   state: (init?: { start?: number }) => ({ n: init?.start ?? 0 }),
  *   calls: { add: (self, by: number) => (self.state.n += by) },

@@ -232,6 +232,7 @@ export class Processes implements Host {
     this.remove(cell)
     for (const mail of waiting) mail.reply?.fail(new NoProcess(cell.name))
     this.#keeper.gone(cell, reason)
+    rested(cell)
   }
 
   /** Ends a process once the message in hand is finished; `final` whatever its restart type is. */
@@ -266,6 +267,7 @@ export class Processes implements Host {
     if (cell.status === STOPPED) return
     this.#hook(() => cell.hosted.definition.spec.stopping?.(cell, reason))
     this.remove(cell)
+    rested(cell)
   }
 
   /** Takes a process out of the table and ends what belongs to it. */
@@ -334,4 +336,12 @@ export class Processes implements Host {
     timers.add(timer)
     return timer.cancel
   }
+}
+
+/** Whoever waits for a process to come to rest needn't wait for one that has ended. */
+function rested(cell: Cell): void {
+  const atRest = cell.extra?.atRest
+  if (cell.extra === undefined || atRest === undefined) return
+  cell.extra.atRest = undefined
+  atRest()
 }

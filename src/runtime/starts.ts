@@ -30,9 +30,6 @@ import { Sweep } from "./sweep.ts"
 /** A start under way: one of ours, or one that came from another node. */
 interface Start {
   readonly id: number
-  /** The node that waits for the answer, and the number it knows the start by. */
-  readonly origin: string
-  readonly originId: number
   readonly name: string
   readonly meta: Uint8Array | undefined
   readonly exclusive: boolean
@@ -98,8 +95,6 @@ export class Starts {
       const aborted = (): void => start.done(new Aborted(name, "start", "unknown"), "")
       const start: Start = {
         id,
-        origin: this.#parts.name,
-        originId: id,
         name,
         meta,
         exclusive,
@@ -242,8 +237,6 @@ export class Starts {
     const id = ++this.#lastId
     this.#open({
       id,
-      origin: from,
-      originId: message.id,
       name,
       meta,
       exclusive,

@@ -161,7 +161,11 @@ export type Data =
   | { readonly _tag: "Reserved"; readonly id: number; readonly holder: string }
 
 const millis = uint
-const timer: Codec<MovingTimer> = struct({ inMillis: millis, method: name, args: bytes(META_BYTES_MAX) })
+const timer: Codec<MovingTimer> = struct({
+  inMillis: millis,
+  method: name,
+  args: bytes(META_BYTES_MAX),
+})
 const moving: Codec<MovingProcess> = struct({
   name,
   meta: optional(bytes(META_BYTES_MAX)),

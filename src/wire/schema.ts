@@ -2,7 +2,7 @@
  * Codecs of our own messages: positional, bounded and total. A codec is built once from smaller ones,
  * and its type is inferred.
  *
- * ```ts
+ * ```
  * const ping = struct({ seq: uint, from: string(64) })
  * const message = union({ Ping: ping, Bye: struct({}) })
  * message.write(writer, { _tag: "Ping", seq: 1, from: "a" })

@@ -69,8 +69,10 @@ export class Network {
   readonly nodes: Array<Node> = []
   /** Called with every frame that arrives; false loses it. */
   filter: (from: Node, to: Node, frame: Frame) => boolean = () => true
+  /** The names that have been heard of by another node than their own. */
+  readonly known: Set<string> = new Set()
   /** For every name who served it last, and with which generation. */
-  readonly served = new Map<string, { node: string; generation: number }>()
+  readonly served: Map<string, { node: string; generation: number }> = new Map()
   readonly #options: Required<NetworkOptions>
   readonly #jobs: Array<Job> = []
   readonly #cuts = new Set<string>()
@@ -125,6 +127,7 @@ export class Network {
         after: (millis, run) => this.#after(node, millis, run),
         delay: (purpose) => this.chance(`${purpose} ${name}`, 400) / 100,
         served: (process) => this.#served(node, process.name, process.generation),
+        saw: (key, owner) => owner !== name && this.known.add(key),
         holder: (key) => Registry.lookup(node.state.registry, key)?.table.owner,
       }),
       running: true,
@@ -214,7 +217,7 @@ export class Network {
         Cluster.quiet(state) &&
         Registry.digest(state.registry) === digest &&
         Membership.members(state.membership)
-          .filter(({ status, phase }) => status === "alive" && phase === "up")
+          .filter(({ status }) => status === "alive" || status === "suspect")
           .map(({ name }) => name)
           .join() === names,
     )
@@ -288,7 +291,9 @@ export class Network {
       [b, a],
     ] as const) {
       const link = one.links.get(two.name)
-      if (link !== undefined) this.#ended(link)
+      if (link === undefined) continue
+      if (link.other !== undefined) link.other.open = false
+      this.#ended(link)
     }
   }
 

@@ -46,6 +46,8 @@ export interface Host {
   /** This node serves the name from now on. */
   served(process: Process): void
   holder(name: string): string | undefined
+  /** This node has heard that the name is there. */
+  saw(name: string, owner: string): void
 }
 
 interface Start {
@@ -54,7 +56,7 @@ interface Start {
 }
 
 const HOPS_MAX = 8
-const RETRY_MILLIS = 50
+const RETRY_MILLIS = 200
 
 export class Shell {
   readonly processes: Map<string, Process> = new Map()
@@ -66,13 +68,25 @@ export class Shell {
   /** Names taken over after a crash, without their state. */
   readonly taken: Array<string> = []
   readonly lost: Array<string> = []
+  /** Asked for here and not there yet. */
+  readonly wanted: Set<string> = new Set()
 
   constructor(host: Host) {
     this.#host = host
   }
 
   /** Asks for a name to be started, here or wherever it belongs; asks again until it is there. */
-  start(name: string, hops: number = 0): void {
+  want(name: string): void {
+    if (this.#host.holder(name) !== undefined) {
+      this.wanted.delete(name)
+      return
+    }
+    this.wanted.add(name)
+    this.#ask(name, 0)
+    this.#host.after(RETRY_MILLIS, () => this.want(name))
+  }
+
+  #ask(name: string, hops: number): void {
     if (this.#host.holder(name) !== undefined) return
     const id = ++this.#lastId
     this.#starts.set(id, { name, hops })
@@ -84,7 +98,7 @@ export class Shell {
   }
 
   receive(data: Data): void {
-    if (data._tag === "Start") return this.start(data.name, data.hops)
+    if (data._tag === "Start") return this.#ask(data.name, data.hops)
     const { slot, generation, packed } = data
     this.#incoming.set(slot, packed)
     this.#host.input({ _tag: "Restored", slot, generation, ok: true })
@@ -92,12 +106,16 @@ export class Shell {
 
   perform(output: Cluster.Output): void {
     switch (output._tag) {
+      case "Changed":
+        if (output.after !== undefined) this.#host.saw(output.name, output.after.table.owner)
+        return
       case "Granted":
         return this.#granted(output.id, output.slot, output.generation)
       case "Forward":
         return this.#forward(output.id, output.to)
       case "Denied":
-        return this.#again(output.id)
+        this.#starts.delete(output.id)
+        return
       case "Freeze":
         return this.#freeze(output)
       case "Thaw":
@@ -147,16 +165,9 @@ export class Shell {
   #forward(id: number, to: string): void {
     const start = this.#starts.get(id)
     if (start === undefined) return
+    this.#starts.delete(id)
     const { name, hops } = start
-    if (hops >= HOPS_MAX || !this.#host.send(to, { _tag: "Start", name, hops: hops + 1 }))
-      return this.#again(id)
-    this.#starts.delete(id)
-  }
-
-  #again(id: number): void {
-    const start = this.#starts.get(id)
-    this.#starts.delete(id)
-    if (start !== undefined) this.#host.after(RETRY_MILLIS, () => this.start(start.name))
+    if (hops < HOPS_MAX) this.#host.send(to, { _tag: "Start", name, hops: hops + 1 })
   }
 
   #serve(name: string, generation: number, counter: number): void {

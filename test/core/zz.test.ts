@@ -1,27 +1,16 @@
-import assert from "node:assert/strict"
 import { test } from "node:test"
-import { Network } from "./network.ts"
-for (const size of [1,2,3,5,9]) test(`form ${size}`, () => {
-  for (let seed = 0; seed < 3; seed++) {
-    const net = new Network({ seed })
-    const t = performance.now()
-    const nodes = net.cluster(size)
-    const formed = net.now
-    const names = Array.from({ length: 20 }, (_, i) => `name-${i}`)
-    for (const [i, name] of names.entries()) nodes[i % size]!.shell.start(name)
-    net.until("started", () => names.every((n) => net.servers(n).length === 1), 2000)
-    const started = net.now - formed
-    net.until("calm", () => net.calm(nodes), 2000)
-    // join
-    const d = net.start("joiner", ["n0"])
-    net.until("joined", () => net.calm([...nodes, d]), 8000)
-    const moved = names.filter((n) => net.servers(n)[0] === d).length
-    // crash
-    const x = nodes[0]!
-    net.crash(x)
-    const rest = [...nodes.slice(1), d]
-    const at = net.now
-    net.until("taken over", () => net.calm(rest) && names.every((n) => net.servers(n).length === 1), 8000)
-    console.log(size, seed, "formed", formed, "started", started, "moved", moved, "crash", net.now - at, "real", (performance.now() - t).toFixed())
-  }
+import fc from "fast-check"
+import * as S from "./schedule.ts"
+const seedOf = Number(process.env.SEED ?? 1), runs = Number(process.env.RUNS ?? 30)
+test("plain", () => {
+  fc.assert(fc.property(fc.integer({min:2,max:5}), fc.nat(), S.actions(S.plain, 30), (size, seed, list) => {
+    const o = S.play(size, { seed }, [...S.NAMES.slice(0, 6).map((_, i) => ["start", i, i, 2] as const), ...list])
+    S.served(o); S.placed(o)
+  }), { numRuns: runs, seed: seedOf, interruptAfterTimeLimit: 50000 })
+})
+test("harsh", () => {
+  fc.assert(fc.property(fc.integer({min:2,max:5}), fc.nat(), S.actions(S.harsh, 30), (size, seed, list) => {
+    const o = S.play(size, { seed, lax: true }, [...S.NAMES.slice(0, 6).map((_, i) => ["start", i, i, 2] as const), ...list])
+    S.served(o); S.placed(o)
+  }), { numRuns: runs, seed: seedOf, interruptAfterTimeLimit: 50000 })
 })

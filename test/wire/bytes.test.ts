@@ -243,13 +243,26 @@ describe("strings", () => {
         for (const body of [of(`${padding} ${bytes}`), of(`${bytes} ${padding}`)]) {
           const writer = new Writer()
           writer.bytes(body)
+          const { length } = writer
+          // What comes after the string's end, and could complete it, isn't looked at.
+          writer.raw(of("bf bf bf"))
           for (const kind of ["string", "word"] as const) {
-            const reader = new Reader(writer.view())
+            const reader = new Reader(writer.view(), 0, length)
             assert.equal(reader[kind](), "", `${kind} ${hex(body)}`)
             assert.ok(reader.failed, hex(body))
           }
         }
       }
+    }
+  })
+
+  test("have one encoding only, also where they are long", () => {
+    for (let length = 4090; length < 4100; length++) {
+      const writer = new Writer()
+      writer.bytes(new Uint8Array([...new Uint8Array(length), ...of("ed a0 bd ed b8 80")]))
+      const reader = new Reader(writer.view())
+      assert.equal(reader.string(), "")
+      assert.ok(reader.failed)
     }
   })
 

@@ -1,0 +1,160 @@
+/** Random histories of a cluster: what happens to it, then peace, then what must hold. */
+import assert from "node:assert/strict"
+import fc from "fast-check"
+import * as Ring from "../../src/core/ring.ts"
+import { Network, type NetworkOptions, type Node } from "./network.ts"
+
+/** One thing that happens, `a` and `b` choosing to whom, and how long it stays the last. */
+export type Action = readonly [what: What, a: number, b: number, millis: number]
+
+type What =
+  | "start"
+  | "join"
+  | "exit"
+  | "crash"
+  | "restart"
+  | "leave"
+  | "reset"
+  | "pause"
+  | "resume"
+  | "cut"
+  | "deafen"
+  | "split"
+  | "mend"
+
+/** What doesn't make anybody believe what isn't so: no stalls, no partitions. */
+export const plain: ReadonlyArray<What> = ["start", "join", "exit", "restart", "leave", "reset"]
+/** Everything. */
+export const harsh: ReadonlyArray<What> = [
+  ...plain,
+  "crash",
+  "pause",
+  "resume",
+  "cut",
+  "deafen",
+  "split",
+  "mend",
+]
+
+export const NAMES: ReadonlyArray<string> = Array.from({ length: 12 }, (_, i) => `name-${i}`)
+
+/** Histories of so many actions out of these, with pauses that make them overlap or not. */
+export function actions(kinds: ReadonlyArray<What>, max: number): fc.Arbitrary<Array<Action>> {
+  const millis = fc.oneof(fc.nat({ max: 5 }), fc.nat({ max: 300 }), fc.nat({ max: 6_000 }))
+  const chooser = fc.nat({ max: 99 })
+  const action = fc.tuple(fc.constantFrom(...kinds), chooser, chooser, millis)
+  return fc.array(action, { minLength: 1, maxLength: max, size: "max" })
+}
+
+export interface Outcome {
+  readonly network: Network
+  /** The nodes that are there in the end. */
+  readonly nodes: ReadonlyArray<Node>
+  /** Names that were started, as somebody has heard. */
+  readonly asked: ReadonlyArray<string>
+}
+
+/** Runs a history, then mends everything and waits for calm. */
+export function play(size: number, options: NetworkOptions, list: ReadonlyArray<Action>): Outcome {
+  const network = new Network(options)
+  network.cluster(size)
+  for (const action of list) {
+    act(network, action)
+    network.run(action[3])
+  }
+  network.mend()
+  for (const node of network.running) if (node.paused) network.resume(node)
+  network.run(1)
+  const leaving = (): boolean =>
+    network.running.some(({ state }) => state.supervision.leaveBy !== Number.POSITIVE_INFINITY)
+  network.until("all leavers are gone", () => !leaving(), 60_000)
+  if (network.running.length === 0) network.start("phoenix")
+  const nodes = network.running
+  const wanted = (): boolean => nodes.some(({ shell }) => shell.wanted.size > 0)
+  network.until("calm again", () => network.calm(nodes) && !wanted(), 60_000)
+  const more = (): boolean =>
+    nodes.some(({ state }) => state.supervision.retryAt !== Number.POSITIVE_INFINITY)
+  network.until("nothing is left to be tried again", () => !more() && network.calm(nodes), 60_000)
+  return { network, nodes, asked: [...network.known] }
+}
+
+function act(network: Network, [what, a, b]: Action): void {
+  const { running } = network
+  const node = running[a % running.length]
+  const other = running[b % running.length]
+  if (node === undefined || other === undefined) return
+  switch (what) {
+    case "start": {
+      const name = NAMES[b % NAMES.length] as string
+      if (node.ready) node.shell.want(name)
+      return
+    }
+    case "join":
+      if (running.length < 9) network.start(`m${network.nodes.length}`, seeds(network))
+      return
+    case "restart": {
+      const down = network.nodes.filter(
+        ({ name, left }) => !left && !running.some((one) => one.name === name),
+      )
+      const again = down[a % Math.max(1, down.length)]
+      if (again !== undefined) network.start(again.name, seeds(network))
+      return
+    }
+    case "exit":
+    case "crash":
+      if (running.length > 2) network.crash(node, what === "crash")
+      return
+    case "leave":
+      if (running.length > 2) network.input(node, { _tag: "Leave" })
+      return
+    case "reset":
+      return network.reset(node, other)
+    case "pause":
+      return network.pause(node)
+    case "resume":
+      if (node.paused) network.resume(node)
+      return
+    case "cut":
+      network.split([node], [other])
+      return
+    case "deafen":
+      network.cut(node, other)
+      return
+    case "split":
+      network.split(
+        running.filter((_, i) => i % 2 === a % 2),
+        running.filter((_, i) => i % 2 !== a % 2),
+      )
+      return
+    case "mend":
+      return network.mend()
+  }
+}
+
+function seeds(network: Network): ReadonlyArray<string> {
+  return [...new Set(network.nodes.map(({ name }) => name))]
+}
+
+/** 31, 35: every name that was asked for has exactly one server, and nobody else believes otherwise. */
+export function served({ network, nodes, asked }: Outcome): void {
+  for (const name of asked) {
+    const servers = network.servers(name)
+    assert.equal(servers.length, 1, `${name} has ${servers.length} servers\n${network}`)
+    for (const { name: at, state } of nodes) {
+      const holder = state.registry.index.get(name)?.table.owner
+      assert.equal(holder, servers[0]?.name, `${at} takes ${holder} for the server of ${name}`)
+    }
+  }
+}
+
+/** 42: every name is where the ring says, and so is the right to start it. */
+export function placed({ network, asked }: Outcome): void {
+  for (const name of asked) {
+    for (const { state, name: server } of network.servers(name)) {
+      const owner = Ring.owner(state.supervision.ring, name)
+      assert.equal(server, owner, `${name} is on ${server}, not ${owner}\n${network}`)
+      const grant = state.registry.grants.get(Ring.slot(name))
+      assert.equal(grant?.table.owner, owner, `the grant of ${name}'s slot\n${network}`)
+    }
+  }
+}
