@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Effect } from "effect"
+import type * as Effect from "effect/Effect"
 import type { Intensity, Type } from "../core/restart.ts"
 import type { CallError } from "./errors.ts"
 

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Context } from "effect"
+import type * as Context from "effect/Context"
 import type * as Cluster from "../core/cluster.ts"
 import type { CloseReason, Transport } from "../transport.ts"
 import * as Handshake from "../wire/handshake.ts"

@@ -3,7 +3,9 @@
  *
  * @module
  */
-import { Effect, Exit, Scope } from "effect"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import * as Membership from "../core/membership.ts"
 import * as Registry from "../core/registry.ts"
 import * as Ring from "../core/ring.ts"

@@ -6,6 +6,7 @@
 import { Reader } from "../wire/bytes.ts"
 import * as Message from "../wire/message.ts"
 import * as Value from "../wire/value.ts"
+import type { Cell, Mail } from "./cell.ts"
 import type { Method } from "./definition.ts"
 import * as Envelope from "./envelope.ts"
 import { NoMethod, NoProcess } from "./errors.ts"
@@ -83,7 +84,7 @@ export class Inbox {
       return true
     }
     const mail = new Visitor(replies, origin, id, name, method, args, 0)
-    if (cell !== undefined && this.#router.direct(cell)) this.#parts.processes.deliver(cell, mail)
+    if (cell !== undefined && this.#router.direct(cell)) this.#deliver(cell, mail)
     else this.#router.dispatch(name, mail, 1)
     return true
   }
@@ -105,9 +106,16 @@ export class Inbox {
     const mail = new Visitor(replies, origin, id, name, method, args, hops)
     const cell = this.#router.closed(name) ? this.#mover.arrived(name) : undefined
     // What the old owner passes on goes before everything that came here directly.
-    if (cell !== undefined) this.#parts.processes.deliver(cell, mail)
+    if (cell !== undefined) this.#deliver(cell, mail)
     else this.#router.dispatch(name, mail, hops)
     return true
+  }
+
+  /** A mailbox isn't full because its process hasn't had its turn since a burst began to come in. */
+  #deliver(cell: Cell, mail: Mail): void {
+    const { processes } = this.#parts
+    if (cell.queued >= cell.hosted.mailboxMax) processes.catchUp(cell)
+    processes.deliver(cell, mail)
   }
 
   #method(name: string, method: string, kind: "call" | "cast"): Method | undefined {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Context } from "effect"
+import type * as Context from "effect/Context"
 import * as Membership from "../core/membership.ts"
 import type * as Registry from "../core/registry.ts"
 import * as Ring from "../core/ring.ts"

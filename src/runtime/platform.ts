@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { Context } from "effect"
+import * as Context from "effect/Context"
 
 /** Time, timers and randomness of one node. */
 export interface Platform {

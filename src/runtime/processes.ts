@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Context } from "effect"
+import type * as Context from "effect/Context"
 import * as Restart from "../core/restart.ts"
 import {
   Cell,
@@ -150,6 +150,11 @@ export class Processes implements Host {
   /** Puts a message into the process's mailbox; false when the mailbox is full. */
   deliver(cell: Cell, mail: Mail): boolean {
     return this.#scheduler.deliver(cell, mail)
+  }
+
+  /** Handles what a process has waiting now, ahead of its turn. Only for callers outside of handlers. */
+  catchUp(cell: Cell): void {
+    this.#scheduler.catchUp(cell)
   }
 
   /** Stops handling messages once the one in hand is finished, then calls `atRest`. */
