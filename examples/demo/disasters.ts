@@ -87,8 +87,8 @@ export async function freeze(stage: Stage, name: string): Promise<void> {
   const merged = apart.lost - after.lost
   figures.freezeAddsMerged = merged
   figures.freezeAddsLost = lost
-  screen.note(`${merged} additions from before the freeze were merged with those since`, "good")
-  if (lost > 0) screen.note(`lost: ${lost} others, as in a crash`, "warn")
+  screen.note(`the ${merged} additions it had kept were merged with those since`, "good")
+  stage.promise(lost === 0, `${lost} additions that ${name} had kept were not merged`)
   await stage.account()
 }
 

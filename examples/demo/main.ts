@@ -54,10 +54,14 @@ screen.freeze()
 fleet.end()
 const ok = stage.broken.length === 0
 screen.line()
-const { callsTotal, callsFailed } = stage.figures
+const { callsTotal = 0, callsExcused = 0 } = stage.figures
 if (ok) {
-  const held = `${callsTotal} calls, ${callsFailed} failed; ${keys.length} names, one owner each`
-  screen.line(`✓ Everything held: ${held}`, "good")
+  const answered = `${callsTotal - callsExcused} of ${callsTotal} calls answered`
+  screen.line(
+    `✓ Everything held: ${keys.length} names, one owner each; ${answered}, the others`,
+    "good",
+  )
+  screen.line("  to a node that was not yet known to be down.", "good")
 }
 if (!ok) screen.line(`✗ ${stage.broken.length} promises broken: ${stage.broken.join("; ")}`, "bad")
 if (json)

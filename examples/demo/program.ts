@@ -105,7 +105,9 @@ export class Program {
   /** Sends the program a signal; `condition` is what that makes of it. */
   signal(signal: "SIGKILL" | "SIGSTOP" | "SIGCONT", condition: Condition): void {
     this.condition = condition
-    this.child.kill(signal)
+    // By its id: on Deno, `child.kill` sends one signal only.
+    const { pid } = this.child
+    if (pid !== undefined) process.kill(pid, signal)
   }
 
   /** Lets the program end, as its node has left. */
@@ -116,8 +118,11 @@ export class Program {
 
   /** Ends the program at once if it still runs. */
   end(): void {
-    if (this.child.exitCode === null && this.child.signalCode === null) {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return
+    try {
       this.signal("SIGKILL", "killed")
+    } catch {
+      // It has just ended by itself.
     }
   }
 }

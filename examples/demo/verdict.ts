@@ -23,10 +23,7 @@ export async function judge(stage: Stage): Promise<void> {
 
   await stage.account()
   const right = keys.length - after.wrong.length
-  screen.note(
-    `${right} of ${keys.length} counters hold exactly what the clients know they must`,
-    "good",
-  )
+  screen.note(`${right} of ${keys.length} counters hold what the books of the clients say`, "good")
   screen.note(
     `names lost: ${figures.namesLost}; owners of a name: ${figures.ownersPerNameMax} at most`,
     "good",

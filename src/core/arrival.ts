@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { At } from "./placement.ts"
+import type { At, Incoming } from "./placement.ts"
 import * as Placement from "./placement.ts"
 import * as Registry from "./registry.ts"
 import * as Ring from "./ring.ts"
@@ -12,15 +12,23 @@ import * as Ring from "./ring.ts"
 /** Answers the offer of a slot. */
 export function offered(at: At, from: string, slot: number, generation: number): void {
   const { state, now } = at
-  const mine = Ring.ownerOfSlot(state.ring, slot) === state.name
-  const taken = Registry.grant(at.registry, slot)?.table.owner === state.name
-  if (!mine || taken || !(generation >= 1) || state.leaveBy !== Number.POSITIVE_INFINITY) {
+  if (!acceptable(at, from, slot, generation))
     return Placement.send(at, from, { _tag: "Refuse", slot, generation })
-  }
   if (state.incoming.has(slot)) at.outputs.push({ _tag: "Discard", slot })
   const until = now + state.timing.standbyMaxMillis
-  state.incoming.set(slot, { from, generation, stage: "accepted", at: until })
+  state.incoming.set(slot, { from, generation, stage: "accepted", doubtful: false, at: until })
   Placement.send(at, from, { _tag: "Accept", slot, generation })
+}
+
+/** A slot must be mine by the ring, or by my grant: then these are names that were left outside. */
+function acceptable({ state, registry }: At, from: string, slot: number, gen: number): boolean {
+  if (!Number.isSafeInteger(gen) || gen < 1) return false
+  if (state.leaveBy !== Number.POSITIVE_INFINITY || state.outgoing.has(slot)) return false
+  const move = state.incoming.get(slot)
+  if (move !== undefined && (move.from !== from || move.stage === "active")) return false
+  const held = Registry.grant(registry, slot)
+  if (held?.table.owner === state.name) return gen > held.generation
+  return Ring.ownerOfSlot(state.ring, slot) === state.name
 }
 
 /** The states that came are ready, or unusable. */
@@ -32,10 +40,8 @@ export function restored(at: At, slot: number, generation: number, ok: boolean):
     state.incoming.set(slot, { ...move, stage: "installed" })
     Placement.send(at, move.from, { _tag: "Installed", slot, generation })
   } else {
-    state.incoming.delete(slot)
-    at.outputs.push({ _tag: "Discard", slot })
     Placement.send(at, move.from, { _tag: "Refuse", slot, generation })
-    Placement.reconsider(at, slot)
+    discard(at, slot)
   }
 }
 
@@ -43,17 +49,63 @@ export function restored(at: At, slot: number, generation: number, ok: boolean):
 export function committed(at: At, from: string, slot: number, generation: number): void {
   const { state } = at
   const move = state.incoming.get(slot)
-  const held = Registry.grant(at.registry, slot)
-  if (held?.table.owner === state.name && held.generation >= generation) {
+  const ready = move?.stage === "installed" || move?.stage === "left"
+  if (ready && move.generation === generation && move.from === from) {
+    activate(at, slot, move, generation)
     return Placement.send(at, from, { _tag: "Done", slot, generation })
   }
-  if (move?.stage !== "installed" || move.generation !== generation || move.from !== from) {
-    return Placement.send(at, from, { _tag: "Refuse", slot, generation })
-  }
+  // It may be long ago, and the slot be elsewhere by now: what counts is that the states arrived.
+  const done = (state.arrived.get(slot) ?? 0) >= generation
+  Placement.send(at, from, { _tag: done ? "Done" : "Refuse", slot, generation })
+}
+
+/** Serves what was installed. */
+export function activate(at: At, slot: number, move: Incoming, generation: number): void {
+  const { state } = at
+  const held = Registry.grant(at.registry, slot)
+  const own = held?.table.owner === state.name ? held.generation : 0
+  const next = Math.max(own, generation)
   state.incoming.set(slot, { ...move, stage: "active" })
-  Placement.write(at, slot, generation)
-  at.outputs.push({ _tag: "Activate", slot, generation, from })
-  Placement.send(at, from, { _tag: "Done", slot, generation })
+  Placement.write(at, slot, next)
+  state.arrived.set(slot, next)
+  at.outputs.push({ _tag: "Activate", slot, generation: next, from: move.from })
+  // The ring may have changed under the move, and what wasn't part of it be left to start again.
+  Placement.retry(at)
+  Placement.reconsider(at, slot)
+}
+
+/** The old owner is gone: its states are all that is left. Those that aren't here won't come. */
+export function bereave(at: At, peer: string): void {
+  const { state } = at
+  for (const [slot, move] of state.incoming) {
+    if (move.from !== peer) continue
+    if (move.stage === "installed") state.incoming.set(slot, { ...move, stage: "left" })
+    else if (move.stage === "accepted") discard(at, slot)
+    else if (move.stage === "active") opened(at, slot, move.generation)
+  }
+}
+
+/** Without the link the old owner gives up what it hasn't committed, and can't say so. */
+export function unlinked(at: At, peer: string): void {
+  const { state } = at
+  for (const [slot, move] of state.incoming) {
+    if (move.from !== peer) continue
+    if (move.stage === "installed") state.incoming.set(slot, { ...move, doubtful: true })
+    else if (move.stage === "accepted") discard(at, slot)
+    else if (move.stage === "active") opened(at, slot, move.generation)
+  }
+}
+
+/** The old owner is back and has said what it stands by: not by these. */
+export function relinked(at: At, peer: string): void {
+  for (const [slot, move] of at.state.incoming)
+    if (move.from === peer && move.doubtful && move.stage === "installed") discard(at, slot)
+}
+
+/** Gives a standby up. */
+export function discard(at: At, slot: number): void {
+  at.state.incoming.delete(slot)
+  at.outputs.push({ _tag: "Discard", slot })
   Placement.reconsider(at, slot)
 }
 
@@ -65,17 +117,8 @@ export function opened(at: At, slot: number, generation: number): void {
   at.outputs.push({ _tag: "Open", slot })
 }
 
-/** Nothing more will be forwarded by this peer. */
-export function open(at: At, peer: string): void {
-  for (const [slot, move] of at.state.incoming) {
-    if (move.from === peer && move.stage === "active") opened(at, slot, move.generation)
-  }
-}
-
-/** Forgets a standby of a node that is gone. */
-export function drop(at: At, slot: number, from: string): void {
-  const move = at.state.incoming.get(slot)
-  if (move === undefined || move.from !== from) return
-  at.state.incoming.delete(slot)
-  at.outputs.push({ _tag: move.stage === "active" ? "Open" : "Discard", slot })
+/** A move that has taken too long ends as it is. */
+export function overdue(at: At, slot: number, move: Incoming): void {
+  if (move.stage === "active") opened(at, slot, move.generation)
+  else discard(at, slot)
 }

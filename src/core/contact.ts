@@ -92,6 +92,9 @@ function open(at: At, contact: Contact, address: string, peer: string | undefine
 /** A dial came to nothing. */
 export function failed(at: At, address: string, reason: Failure): void {
   const { state } = at
+  const until = state.dials.get(address)
+  // It was somebody else's name that was rejected, so to speak.
+  const outdated = until !== undefined && until - DIAL_MILLIS <= state.renewedAt
   state.dials.delete(address)
   state.contactsChanged = true
   if (reason === "self") {
@@ -101,7 +104,8 @@ export function failed(at: At, address: string, reason: Failure): void {
   }
   for (const peer of state.view) {
     if (peer.claim.address !== address || Roster.linkTo(state, peer) !== undefined) continue
-    later(at, peer.contact, reason, YIELD_MILLIS)
+    if (outdated) Roster.hurry(peer.contact, at.now)
+    else later(at, peer.contact, reason)
     const observed = Roster.observers(state, peer.name).includes(state.self.name)
     // We were linked and now nobody listens: most likely the process is gone.
     if (reason === "refused" && observed && peer.lostEpoch === peer.claim.epoch) {
@@ -109,16 +113,16 @@ export function failed(at: At, address: string, reason: Failure): void {
     }
   }
   const contact = state.seeds.get(address)
-  if (contact !== undefined) later(at, contact, reason, DUPLICATE_MILLIS)
+  if (contact === undefined) return
+  if (outdated) Roster.hurry(contact, at.now)
+  else if (reason === "duplicate") contact.at = at.now + DUPLICATE_MILLIS
+  else later(at, contact, reason)
 }
 
-function later(at: At, contact: Contact, reason: Failure, duplicateMillis: number): void {
+/** (A duplicate of a link that has come is over; of one that the peer hasn't missed yet, it isn't.) */
+function later(at: At, contact: Contact, reason: Failure): void {
   const { state, now } = at
   const { reconnectMillis } = state.options.timing
-  if (reason === "duplicate") {
-    contact.at = now + duplicateMillis
-    return
-  }
   if (reason === "rejected") contact.backoffMillis = reconnectMillis
   contact.at = now + jitter(state, contact.backoffMillis)
   contact.backoffMillis = Math.min(2 * contact.backoffMillis, reconnectMillis)
@@ -143,8 +147,7 @@ export function disconnected(at: At, name: string, epoch: number): void {
   }
   if (peer === undefined) return
   peer.lostEpoch = epoch
-  peer.contact.at = now
-  peer.contact.backoffMillis = Roster.BACKOFF_MILLIS
+  Roster.hurry(peer.contact, now)
 }
 
 /** The next dial, or the end of one. */

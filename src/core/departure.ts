@@ -32,6 +32,14 @@ export function rebalance(at: At): void {
       Placement.registry(at, { _tag: "Release", slot })
     } else state.queue.push(slot)
   }
+  if (!state.passive || leaving) {
+    // Names whose slot somebody else holds, after a conflict: they follow their slot.
+    for (const slot of names.keys()) {
+      const holder = Registry.grant(at.registry, slot)?.table.owner ?? state.name
+      if (holder !== state.name && !state.outgoing.has(slot) && !queued.has(slot))
+        state.queue.push(slot)
+    }
+  }
   if (state.queue.length > 0) state.names = names
 }
 
@@ -75,13 +83,14 @@ export function pump(at: At): void {
   while (next < state.queue.length && state.outgoing.size < MOVES_MAX) {
     const slot = state.queue[next++] as number
     const grant = Registry.grant(at.registry, slot)
-    const to = Ring.ownerOfSlot(state.ring, slot)
-    if (grant?.table.owner !== state.name || to === undefined || to === state.name) continue
-    if (state.starting.has(slot)) {
+    if (grant === undefined) continue
+    const to = destination(state, grant)
+    if (to === undefined || to === state.name) continue
+    if (state.starting.has(slot) || state.incoming.has(slot)) {
       later.push(slot)
       continue
     }
-    const generation = grant.generation + 1
+    const generation = newest(at, grant) + 1
     state.outgoing.set(slot, {
       to,
       generation,
@@ -92,6 +101,19 @@ export function pump(at: At): void {
     Placement.send(at, to, { _tag: "Offer", slot, generation })
   }
   if (next > 0) state.queue = [...later, ...state.queue.slice(next)]
+}
+
+/** My slots go to their ring owner; names of mine in somebody else's slot follow to its holder. */
+function destination(state: State, { slot, table }: Registry.Grant): string | undefined {
+  if (table.owner === state.name) return Ring.ownerOfSlot(state.ring, slot)
+  return (state.names?.get(slot)?.size ?? 0) > 0 ? table.owner : undefined
+}
+
+function newest({ state, registry }: At, grant: Registry.Grant): number {
+  let generation = grant.generation
+  for (const name of state.names?.get(grant.slot) ?? [])
+    generation = Math.max(generation, Registry.lookup(registry, name)?.generation ?? 0)
+  return generation
 }
 
 /** An answer to a move of mine. */
@@ -149,23 +171,22 @@ export function overdue(at: At, slot: number, move: Outgoing): void {
 
 /** Gives up a move that isn't committed: serve on, and try again later. */
 export function abort(at: At, slot: number): void {
-  const { state, now } = at
-  const move = state.outgoing.get(slot)
+  const move = at.state.outgoing.get(slot)
   if (move === undefined || move.stage === "committed") return
-  state.outgoing.delete(slot)
+  at.state.outgoing.delete(slot)
   if (move.stage !== "offered") at.outputs.push({ _tag: "Thaw", slot })
   Placement.send(at, move.to, { _tag: "Cancel", slot, generation: move.generation })
-  state.retryAt = Math.min(state.retryAt, now + state.timing.retryMillis)
+  Placement.retry(at)
   Placement.reconsider(at, slot)
 }
 
 /** The new owner doesn't serve and never will: I do, above the generation it might have used. */
 export function revive(at: At, slot: number, move: Outgoing): void {
-  const { state } = at
-  state.outgoing.delete(slot)
-  Placement.write(at, slot, move.generation + 1)
-  at.outputs.push({ _tag: "Revive", slot, generation: move.generation + 1 })
-  state.retryAt = Math.min(state.retryAt, at.now + state.timing.retryMillis)
+  const generation = move.generation + 1
+  at.state.outgoing.delete(slot)
+  if (Registry.grant(at.registry, slot) === undefined) Placement.write(at, slot, generation)
+  at.outputs.push({ _tag: "Revive", slot, generation })
+  Placement.retry(at)
   Placement.reconsider(at, slot)
 }
 
@@ -178,12 +199,9 @@ export function finish(at: At, slot: number): void {
 
 /** My grant lost against a better one: whoever has it serves, and the move is off. */
 export function forfeited(at: At, slot: number): void {
-  const move = at.state.outgoing.get(slot)
-  if (move === undefined || move.stage === "committed") return
-  at.state.outgoing.delete(slot)
-  if (move.stage !== "offered") at.outputs.push({ _tag: "Thaw", slot })
-  Placement.send(at, move.to, { _tag: "Cancel", slot, generation: move.generation })
-  Placement.reconsider(at, slot)
+  // What I serve there follows its slot.
+  Placement.retry(at)
+  abort(at, slot)
 }
 
 /** Whether a leaving node has nothing left to hand over. */
@@ -193,8 +211,8 @@ export function drain(at: At): void {
   // The ring without me must be in force, and then nothing of mine be left, or nobody to take it.
   if (state.next !== undefined || Ring.has(state.ring, state.name)) return expired(at)
   const alone = Ring.size(state.ring) === 0
-  const busy =
-    state.outgoing.size > 0 || state.queue.length > 0 || state.starting.size > 0 || !state.settled
+  const moving = state.outgoing.size + state.queue.length + state.starting.size > 0
+  const busy = moving || !state.settled || state.retryAt !== Number.POSITIVE_INFINITY
   const left = Registry.ownGrants(at.registry).length
   if (alone || (!busy && left === 0)) finishLeave(at, left)
   else if (now >= state.leaveBy) finishLeave(at, left)

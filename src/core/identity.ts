@@ -69,10 +69,9 @@ function renew(at: At, before: number): void {
   Roster.declare(at, { ...state.self, epoch, incarnation: 0 })
   Roster.tell(at, { _tag: "EpochChanged", epoch })
   // Whoever refused the old one may accept this one.
-  for (const contact of state.seeds.values()) {
-    contact.at = now
-    contact.backoffMillis = Roster.BACKOFF_MILLIS
-  }
+  state.renewedAt = now
+  for (const { contact } of state.view) Roster.hurry(contact, now)
+  for (const contact of state.seeds.values()) Roster.hurry(contact, now)
   state.contactsChanged = true
 }
 

@@ -354,6 +354,7 @@ function born(options: Options, self: Claim, now: number, random: number): State
     dials: new Map(),
     reconnectAt: Number.POSITIVE_INFINITY,
     relays: [],
+    renewedAt: Number.NEGATIVE_INFINITY,
     supersessions: [],
     leave: undefined,
     ended: false,

@@ -29,7 +29,7 @@ export const TAKEOVER_MAX: number = 2
 
 /** Messages between the supervisors of two nodes. */
 export type Message =
-  /** The ring that I compute with; with `ask`, tell me yours. */
+  /** How far I am with the ring that I compute with (see `words`); with `ask`, tell me yours. */
   | { readonly _tag: "Settle"; readonly signature: number; readonly ask: boolean }
   | { readonly _tag: "Offer"; readonly slot: number; readonly generation: number }
   | { readonly _tag: "Accept"; readonly slot: number; readonly generation: number }
@@ -111,7 +111,10 @@ export interface Outgoing {
 export interface Incoming {
   readonly from: string
   readonly generation: number
-  readonly stage: "accepted" | "installed" | "active"
+  /** `left`: installed, and the node that sent it is gone. */
+  readonly stage: "accepted" | "installed" | "left" | "active"
+  /** The link was lost since: the old owner has to say that it stands by the move. */
+  readonly doubtful: boolean
   readonly at: number
 }
 
@@ -123,17 +126,28 @@ export interface State {
   ring: Ring.Ring
   /** The members of the next ring, and when it comes into force. */
   next: { readonly members: ReadonlyArray<Ring.Weighted>; readonly at: number } | undefined
-  /** The ring that each node last said it computes with. */
+  /** Of this ring and the epochs of its members: equal where everybody means the same nodes. */
+  signature: number
+  /** My own epoch in that signature. */
+  epoch: number
+  /** The latest word of every node that there is a link to; NaN before the first. */
   readonly echoes: Map<string, number>
+  /** Everybody computes with this ring: what its dead left behind can be taken over. */
   settled: boolean
+  /** Everybody has: what nobody holds by now is free. */
+  firm: boolean
   changedAt: number
   readonly outgoing: Map<number, Outgoing>
   readonly incoming: Map<number, Incoming>
+  /** The generation with which I last got each slot, for old owners that haven't heard of it. */
+  readonly arrived: Map<number, number>
   /** Slots still to be moved. */
   queue: Array<number>
   /** My placed names by slot, kept only while slots are on their way out. */
   names: Map<number, Set<string>> | undefined
   retryAt: number
+  /** When something last changed for what dead nodes have left behind. */
+  bereftAt: number
   /** Starts that wait for a decision, by slot. */
   readonly waiting: Map<number, Array<number>>
   /** Starts that were granted and aren't over, by slot. */
@@ -167,20 +181,19 @@ export function decide(at: At, id: number, slot: number): void {
     outputs.push({ _tag: "Denied", id })
     return
   }
-  const incoming = state.incoming.get(slot)
-  if (state.outgoing.has(slot) || (incoming !== undefined && incoming.stage !== "active"))
-    return wait()
+  if (state.outgoing.has(slot)) return wait()
   const grant = Registry.grant(at.registry, slot)
-  if (grant !== undefined) {
-    const { owner } = grant.table
-    if (owner !== state.name) outputs.push({ _tag: "Forward", id, to: owner })
-    else allow(at, id, slot, grant.generation)
+  if (grant !== undefined && grant.table.owner !== state.name) {
+    outputs.push({ _tag: "Forward", id, to: grant.table.owner })
     return
   }
+  const incoming = state.incoming.get(slot)
+  if (incoming !== undefined && incoming.stage !== "active") return wait()
+  if (grant !== undefined) return allow(at, id, slot, grant.generation)
   const owner = Ring.ownerOfSlot(state.ring, slot)
   if (owner === undefined) outputs.push({ _tag: "Denied", id })
   else if (owner !== state.name) outputs.push({ _tag: "Forward", id, to: owner })
-  else if (!state.settled || state.next !== undefined) wait()
+  else if (!state.firm || state.next !== undefined) wait()
   else {
     write(at, slot, 1)
     allow(at, id, slot, 1)
@@ -216,6 +229,11 @@ export function reconsider(at: At, slot: number): void {
 export function write(at: At, slot: number, generation: number): void {
   const takeover = successors(at.state, slot)
   registry(at, { _tag: "Grant", slot, generation, takeover })
+}
+
+/** Tries again after a while what can't be done now, or wasn't known to be needed. */
+export function retry(at: At): void {
+  at.state.retryAt = Math.min(at.state.retryAt, at.now + at.state.timing.retryMillis)
 }
 
 /** Lets the registry do something, and passes on what follows from it. */

@@ -263,6 +263,17 @@ export function orphanGrants(state: State): ReadonlyArray<Grant> {
   return [...best.values()].sort((a, b) => a.slot - b.slot)
 }
 
+/** The orphan grant of one slot. */
+export function orphanGrant(state: State, slot: number): Grant | undefined {
+  if (state.grants.has(slot)) return undefined
+  let best: Grant | undefined
+  for (const { grants, taken } of state.hiding) {
+    const grant = taken.has(slot) ? undefined : grants.get(slot)
+    if (grant !== undefined && (best === undefined || Rivals.beatsGrant(grant, best))) best = grant
+  }
+  return best
+}
+
 /** Claims of nodes that are down, unless a live node serves the name or has done since. */
 export function orphanNames(state: State): ReadonlyArray<Entry> {
   const best = new Map<string, Entry>()

@@ -59,6 +59,8 @@ export interface State {
   /** When the next of the dead is dialled. */
   reconnectAt: number
   readonly relays: Array<Relay>
+  /** When I last became a younger instance of myself; minus infinity for never. */
+  renewedAt: number
   /** When others claimed my name, lately. */
   supersessions: ReadonlyArray<number>
   /** Under way to the end: who has acknowledged that I left, and until when I wait. */
@@ -224,6 +226,12 @@ export function observers(state: State, name: string): ReadonlyArray<string> {
   return found
 }
 
+/** Dials at once, and with short waits again. */
+export function hurry(contact: Contact, now: number): void {
+  contact.at = now
+  contact.backoffMillis = BACKOFF_MILLIS
+}
+
 /** Raises or lowers local health by one. */
 export function strain(state: State, change: 1 | -1): void {
   state.health = Math.min(HEALTH_MAX, Math.max(0, state.health + change))
@@ -245,10 +253,8 @@ export function record(at: At, peer: Peer, claim: Claim, from: string | undefine
   const before = peer.claim
   peer.claim = claim
   if (Claims.compareVersions(before, claim) !== 0) renew(at, peer, before)
-  if (claim.rank > Claims.ALIVE) {
-    if (claim.accusers.length > 0) peer.accusedAt = Math.min(peer.accusedAt, now)
-    if (claim.hard.length > 0) peer.hardAt = Math.min(peer.hardAt, now)
-  }
+  if (claim.rank > Claims.ALIVE) peer.accusedAt = Math.min(peer.accusedAt, now)
+  if (claim.rank > Claims.ALIVE && claim.hard.length > 0) peer.hardAt = Math.min(peer.hardAt, now)
   place(at, peer)
   state.news.set(peer.name, from)
   state.changed.add(peer)
@@ -261,6 +267,8 @@ function renew(at: At, peer: Peer, before: Claim): void {
   peer.accusedAt = Number.POSITIVE_INFINITY
   peer.hardAt = Number.POSITIVE_INFINITY
   peer.verdict = undefined
+  // A probe under way was sent to an instance or a condition that is over.
+  if (peer.probe !== undefined) peer.probe.seq = 0
   if (before.epoch === claim.epoch) return
   const link = state.links.get(peer.name)
   if (before.instance === claim.instance) {

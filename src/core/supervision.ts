@@ -15,6 +15,7 @@
 
 import * as Arrival from "./arrival.ts"
 import * as Departure from "./departure.ts"
+import { mix32 } from "./hash.ts"
 import type { At, Message, Output, State, Timing } from "./placement.ts"
 import * as Placement from "./placement.ts"
 import * as Registry from "./registry.ts"
@@ -103,14 +104,19 @@ export function init(options: Options): State {
     passive: options.rebalance === "passive",
     ring: Ring.empty,
     next: undefined,
+    signature: 0,
+    epoch: 0,
     echoes: new Map(),
     settled: false,
+    firm: false,
     changedAt: 0,
     outgoing: new Map(),
     incoming: new Map(),
+    arrived: new Map(),
     queue: [],
     names: undefined,
     retryAt: Number.POSITIVE_INFINITY,
+    bereftAt: 0,
     waiting: new Map(),
     starting: new Map(),
     leaveBy: Number.POSITIVE_INFINITY,
@@ -127,9 +133,11 @@ export function step(state: State, input: Input, registry: Registry.State): Step
       plan(at, input.members)
       break
     case "LinkUp":
-      tell(at, input.peer, false)
+      state.echoes.set(input.peer, Number.NaN)
+      // First what I stand by: with my word the peer gives up the other states that I sent it.
       for (const [slot, move] of state.outgoing)
         if (move.to === input.peer) Departure.recommit(at, slot, move)
+      tell(at, input.peer, false)
       break
     case "LinkDown":
       unlinked(at, input.peer)
@@ -181,7 +189,7 @@ export function step(state: State, input: Input, registry: Registry.State): Step
 /** When the machine next has something to do by itself. */
 export function wakeAt(state: State): number {
   let at = Math.min(state.next?.at ?? Number.POSITIVE_INFINITY, state.retryAt)
-  if (!state.settled) at = Math.min(at, state.changedAt + state.timing.settleMaxMillis)
+  if (!state.firm) at = Math.min(at, forcedAt(state))
   if (!state.drained) at = Math.min(at, state.leaveBy)
   for (const move of state.outgoing.values()) at = Math.min(at, move.at)
   for (const move of state.incoming.values()) at = Math.min(at, move.at)
@@ -190,8 +198,8 @@ export function wakeAt(state: State): number {
 
 /** Whether nothing is on the move and every ring member agrees on the ring. */
 export function quiet(state: State): boolean {
-  const { settled, next, outgoing, incoming, queue } = state
-  return settled && next === undefined && outgoing.size + incoming.size + queue.length === 0
+  const { firm, next, outgoing, incoming, queue } = state
+  return firm && next === undefined && outgoing.size + incoming.size + queue.length === 0
 }
 
 // --- the ring ------------------------------------------------------------------------------------
@@ -199,9 +207,10 @@ export function quiet(state: State): boolean {
 function plan(at: At, members: ReadonlyArray<Ring.Weighted>): void {
   const { state, now } = at
   const { downMillis, upMillis } = state.timing
-  if (sameRing(state, Ring.make(members))) {
+  const same = members.length > 0 && signatureOf(at, Ring.make(members)) === state.signature
+  if (same) {
     state.next = undefined
-    if (state.settled) reconsiderAll(at)
+    if (state.firm) reconsiderAll(at)
     return
   }
   const ids = new Set(members.map((member) => member.id))
@@ -216,63 +225,112 @@ function plan(at: At, members: ReadonlyArray<Ring.Weighted>): void {
 /** What time and settling bring about, after every input. */
 function advance(at: At): void {
   const { state, now } = at
+  if (state.epoch !== at.registry.self.epoch) rename(at)
   if (state.next !== undefined && now >= state.next.at) change(at, state.next.members)
-  if (!state.settled && (agreed(state) || now >= state.changedAt + state.timing.settleMaxMillis))
-    settle(at)
+  if (!state.settled && (agreed(at) || now >= forcedAt(state))) settle(at)
+  if (state.settled && !state.firm && (claimed(at) || now >= forcedAt(state))) confirm(at)
   if (now >= state.retryAt) {
-    state.retryAt = Number.POSITIVE_INFINITY
-    if (state.settled) act(at)
+    // With another ring coming it isn't the time to decide: settling on that one will be.
+    state.retryAt = state.next?.at ?? Number.POSITIVE_INFINITY
+    if (state.settled && state.next === undefined) act(at)
   }
   for (const [slot, move] of state.outgoing) if (now >= move.at) Departure.overdue(at, slot, move)
-  for (const [slot, move] of state.incoming) {
-    if (now >= move.at) {
-      state.incoming.delete(slot)
-      at.outputs.push({ _tag: move.stage === "active" ? "Open" : "Discard", slot })
-    }
-  }
+  for (const [slot, move] of state.incoming) if (now >= move.at) Arrival.overdue(at, slot, move)
   Departure.pump(at)
   Departure.drain(at)
 }
 
+/** I am a younger instance of myself now: the others have to agree on that one. */
+function rename({ state, registry, now }: At): void {
+  state.epoch = registry.self.epoch
+  if (Ring.has(state.ring, state.name)) state.next ??= { members: state.ring.members, at: now }
+}
+
 function change(at: At, members: ReadonlyArray<Ring.Weighted>): void {
   const { state } = at
-  state.next = undefined
-  const next = Ring.make(members)
   const before = state.ring
-  state.ring = next
-  state.changedAt = at.now
+  state.next = undefined
+  state.ring = Ring.make(members)
+  state.signature = signatureOf(at, state.ring)
+  unsettle(at)
+  if (Ring.signature(before) !== Ring.signature(state.ring)) {
+    const ids = state.ring.members.map((member) => member.id)
+    at.outputs.push({ _tag: "RingChanged", members: ids })
+  }
+  tellAll(at, false)
+}
+
+/** Of the ring and of who its members are: one that starts again under its name is somebody else. */
+function signatureOf({ registry }: At, ring: Ring.Ring): number {
+  let hash = Ring.signature(ring)
+  for (const { id } of ring.members) {
+    const epoch = registry.tables.get(id)?.epoch ?? 0
+    hash = mix32(hash, mix32(epoch >>> 0, Math.floor(epoch / 2 ** 32)))
+  }
+  return hash
+}
+
+function unsettle({ state, now }: At): void {
   state.settled = false
-  const ids = next.members.map((member) => member.id)
-  at.outputs.push({ _tag: "RingChanged", members: ids })
-  const told = new Set([...ids, ...before.members.map((member) => member.id)])
-  told.delete(state.name)
-  for (const peer of [...told].sort()) tell(at, peer, false)
+  state.firm = false
+  state.changedAt = now
+}
+
+/** What is said of a ring: that I compute with it, and then that I have taken over what I am heir of. */
+function words({ signature }: State): { readonly agreed: number; readonly claimed: number } {
+  return { agreed: signature, claimed: mix32(signature, 1) }
 }
 
 function tell(at: At, peer: string, ask: boolean): void {
-  Placement.send(at, peer, { _tag: "Settle", signature: Ring.signature(at.state.ring), ask })
+  const { agreed, claimed } = words(at.state)
+  const signature = at.state.settled ? claimed : agreed
+  Placement.send(at, peer, { _tag: "Settle", signature, ask })
+}
+
+function tellAll(at: At, ask: boolean): void {
+  for (const peer of [...at.state.echoes.keys()].sort()) tell(at, peer, ask)
 }
 
 /** This node didn't run for a while: what it believes of the others is to be confirmed first. */
 function doubt(at: At): void {
-  const { state } = at
-  state.echoes.clear()
-  state.settled = false
-  state.changedAt = at.now
-  for (const { id } of state.ring.members) if (id !== state.name) tell(at, id, true)
+  const { echoes } = at.state
+  for (const peer of echoes.keys()) echoes.set(peer, Number.NaN)
+  unsettle(at)
+  tellAll(at, true)
 }
 
-function agreed(state: State): boolean {
-  const signature = Ring.signature(state.ring)
-  return state.ring.members.every(
-    (member) => member.id === state.name || state.echoes.get(member.id) === signature,
-  )
+/** Whether everybody computes with my ring. */
+function agreed({ state }: At): boolean {
+  const { agreed, claimed } = words(state)
+  return others(state).every((echo) => echo === agreed || echo === claimed)
+}
+
+/** Whether everybody has taken over what it is heir of: the operations came before the word. */
+function claimed({ state }: At): boolean {
+  const { claimed } = words(state)
+  return others(state).every((echo) => echo === claimed)
+}
+
+function others({ ring, name, echoes }: State): ReadonlyArray<number | undefined> {
+  return ring.members.filter(({ id }) => id !== name).map(({ id }) => echoes.get(id))
+}
+
+/** When to go on without the word of those who don't say it. */
+function forcedAt({ settled, changedAt, timing }: State): number {
+  return changedAt + (settled ? 2 : 1) * timing.settleMaxMillis
 }
 
 function settle(at: At): void {
   at.state.settled = true
+  at.state.bereftAt = at.now
   at.state.retryAt = Number.POSITIVE_INFINITY
   act(at)
+  tellAll(at, false)
+}
+
+function confirm(at: At): void {
+  at.state.firm = true
+  reconsiderAll(at)
   at.outputs.push({ _tag: "Settled" })
 }
 
@@ -287,16 +345,13 @@ function reconsiderAll(at: At): void {
   for (const slot of [...at.state.waiting.keys()]) Placement.reconsider(at, slot)
 }
 
-function sameRing(state: State, next: Ring.Ring): boolean {
-  return Ring.size(next) > 0 && Ring.signature(next) === Ring.signature(state.ring)
-}
-
 // --- messages and failures -----------------------------------------------------------------------
 
 function receive(at: At, from: string, message: Message): void {
   const { state } = at
   if (message._tag === "Settle") {
     state.echoes.set(from, message.signature)
+    Arrival.relinked(at, from)
     if (message.ask) tell(at, from, false)
     return
   }
@@ -308,10 +363,8 @@ function receive(at: At, from: string, message: Message): void {
   if (message._tag === "Drained" || message._tag === "Cancel") {
     if (incoming?.from !== from || incoming.generation !== generation) return
     if (message._tag === "Drained") return Arrival.opened(at, slot, generation)
-    if (incoming.stage === "active") return
-    state.incoming.delete(slot)
-    at.outputs.push({ _tag: "Discard", slot })
-    return Placement.reconsider(at, slot)
+    if (incoming.stage !== "active") Arrival.discard(at, slot)
+    return
   }
   const move = state.outgoing.get(slot)
   if (move === undefined || move.to !== from || move.generation !== generation) return
@@ -320,26 +373,28 @@ function receive(at: At, from: string, message: Message): void {
 
 /** Without the link a state under way may be lost: start that move over. */
 function unlinked(at: At, peer: string): void {
+  at.state.echoes.delete(peer)
   for (const [slot, move] of at.state.outgoing) if (move.to === peer) Departure.abort(at, slot)
-  Arrival.open(at, peer)
+  Arrival.unlinked(at, peer)
 }
 
 function lost(at: At, peer: string): void {
-  const { state } = at
-  // A node that is back under its name before the ring has changed leaves orphans all the same.
+  const { state, registry } = at
+  // A node that wasn't in the ring, as it was leaving, can have left something all the same.
   state.retryAt = Math.min(state.retryAt, at.now + state.timing.downMillis)
-  state.echoes.delete(peer)
-  const granted = new Set(
-    Registry.orphanGrants(at.registry)
-      .filter((grant) => grant.table.owner === peer)
-      .map((grant) => grant.slot),
-  )
+  state.bereftAt = at.now
+  const grants = new Map<number, number>()
+  for (const { slot, table, generation } of Registry.orphanGrants(registry))
+    if (table.owner === peer) grants.set(slot, generation)
   for (const [slot, move] of state.outgoing) {
     if (move.to !== peer) continue
+    // Either it has served and died, or somebody has taken over from it since.
+    const served =
+      (grants.get(slot) ?? 0) >= move.generation ||
+      (Registry.grant(registry, slot)?.generation ?? 0) > move.generation
     if (move.stage !== "committed") Departure.abort(at, slot)
-    else if (granted.has(slot) || Registry.grant(at.registry, slot) !== undefined)
-      Departure.finish(at, slot)
+    else if (served) Departure.finish(at, slot)
     else Departure.revive(at, slot, move)
   }
-  Arrival.open(at, peer)
+  Arrival.bereave(at, peer)
 }

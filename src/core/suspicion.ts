@@ -37,13 +37,18 @@ export function judge(state: State, peer: Peer): Verdict {
   ) {
     at = peer.accusedAt + PATIENCE * suspicionMillis
   }
-  // The dead are believed in, unless I have heard from them lately: then they get time to refute.
-  if (claim.rank === Claims.DEAD) at = Math.min(at, peer.heardAt + suspicionMillis)
+  if (claim.rank === Claims.DEAD) at = Math.min(at, believedAt(state, peer) + suspicionMillis)
   if (count(trusted, claim.hard) >= quorum) {
     const grace = trusted.length >= ACCUSERS_MIN ? hardGraceMillis : 2 * hardGraceMillis
     if (peer.hardAt + grace <= at) return { at: peer.hardAt + grace, reason: "refused" }
   }
   return { at, reason: "silent" }
+}
+
+/** Others say that it is dead. Whom I am linked to, or have heard from lately, gets time to refute. */
+function believedAt(state: State, peer: Peer): number {
+  const linked = Roster.linkTo(state, peer) !== undefined
+  return linked ? Math.max(peer.heardAt, peer.accusedAt) : peer.heardAt
 }
 
 /** How many accusers a member with so many unsuspected observers needs against it: three quarters. */

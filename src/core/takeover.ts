@@ -5,62 +5,99 @@
  * @module
  */
 import * as Arrival from "./arrival.ts"
-import type { At, Orphan } from "./placement.ts"
+import type { At, Incoming, Orphan } from "./placement.ts"
 import * as Placement from "./placement.ts"
 import * as Registry from "./registry.ts"
 import * as Ring from "./ring.ts"
 
-/** The first live node of the recorded list takes a dead holder's slot; else its ring owner. */
+/**
+ * Takes over what is my turn. The first live node of the recorded list takes a dead holder's slot, else
+ * its ring owner. But that one may not have heard of it: the last operations of a node that crashes
+ * reach some and not others. So what is still there after `retryMillis` is for the next in the slot's
+ * ranking, and so on; who takes a name whose slot isn't his hands it on.
+ */
 export function takeOver(at: At): void {
-  const { state } = at
-  const grants = Registry.orphanGrants(at.registry)
-  const names = Registry.orphanNames(at.registry)
-  if (grants.length === 0 && names.length === 0) return
+  const { state, registry } = at
+  const orphans = orphansBySlot(registry)
+  const taken = new Map<string, Array<Orphan>>()
+  let left = false
+  for (const grant of Registry.orphanGrants(registry)) {
+    const { slot, takeover } = grant
+    const entries = orphans.get(slot) ?? []
+    orphans.delete(slot)
+    if (mine(at, slot, takeover)) inherit(at, slot, grant, entries, taken)
+    else left = true
+  }
+  // What was handed to me and isn't committed any more, or was committed unheard.
+  for (const [slot, move] of [...state.incoming]) {
+    if (move.stage !== "left" || Registry.orphanGrant(registry, slot) !== undefined) continue
+    const holder = Registry.grant(registry, slot)?.table.owner ?? state.name
+    if (holder !== state.name) Arrival.discard(at, slot)
+    else resume(at, slot, move, move.generation)
+    orphans.delete(slot)
+  }
+  // Names that stayed behind when their slot moved away, or that its new holder hasn't heard of.
+  for (const [slot, entries] of orphans) {
+    const holder = Registry.grant(registry, slot)?.table.owner
+    if (!mine(at, slot, holder === undefined ? [] : [holder])) left = true
+    else if (holder === undefined) inherit(at, slot, undefined, entries, taken)
+    else adopt(at, entries, 0, taken)
+  }
+  for (const [from, names] of taken) at.outputs.push({ _tag: "Takeover", from, orphans: names })
+  if (taken.size > 0 || (left && turn(at) <= Ring.size(state.ring))) Placement.retry(at)
+}
+
+/** Whether it is my turn to take a slot: `first` are asked first, in order, then its ranking. */
+function mine(at: At, slot: number, first: ReadonlyArray<string>): boolean {
+  const { ring, name } = at.state
+  const heir = first.find((id) => Ring.has(ring, id)) ?? Ring.ownerOfSlot(ring, slot)
+  if (heir === name) return true
+  const turns = turn(at)
+  if (turns === 0 || !Ring.has(ring, name)) return false
+  const ranking = Ring.ownersOfSlot(ring, slot, Ring.size(ring))
+  const order = [...new Set([...first.filter((id) => Ring.has(ring, id)), ...ranking])]
+  return order.indexOf(name) <= turns
+}
+
+/** How many have had their turn. */
+function turn({ state, now }: At): number {
+  return Math.floor((now - state.bereftAt) / state.timing.retryMillis)
+}
+
+function orphansBySlot(registry: Registry.State): Map<number, Array<Registry.Entry>> {
   const bySlot = new Map<number, Array<Registry.Entry>>()
-  for (const entry of names) {
+  for (const entry of Registry.orphanNames(registry)) {
     if (entry.name.startsWith("/")) continue
     const slot = Ring.slot(entry.name)
     const others = bySlot.get(slot)
     if (others === undefined) bySlot.set(slot, [entry])
     else others.push(entry)
   }
-  const taken = new Map<string, Array<Orphan>>()
-  for (const grant of grants) {
-    const heir = grant.takeover.find((id) => Ring.has(state.ring, id))
-    const taker = heir ?? Ring.ownerOfSlot(state.ring, grant.slot)
-    const entries = bySlot.get(grant.slot) ?? []
-    bySlot.delete(grant.slot)
-    if (taker === state.name) inherit(at, grant, entries, taken)
-    else Arrival.drop(at, grant.slot, grant.table.owner)
-  }
-  // Names that stayed behind when their slot moved away: the holder of the slot starts them again.
-  for (const [slot, entries] of bySlot) {
-    if (Registry.grant(at.registry, slot)?.table.owner === state.name) adopt(at, entries, 0, taken)
-  }
-  for (const [from, orphans] of taken) at.outputs.push({ _tag: "Takeover", from, orphans })
+  return bySlot
 }
 
 function inherit(
   at: At,
-  grant: Registry.Grant,
+  slot: number,
+  grant: Registry.Grant | undefined,
   entries: ReadonlyArray<Registry.Entry>,
   taken: Map<string, Array<Orphan>>,
 ): void {
-  const { state } = at
-  const { slot } = grant
   const generation =
-    entries.reduce((g, entry) => Math.max(g, entry.generation), grant.generation) + 1
+    entries.reduce((g, entry) => Math.max(g, entry.generation), grant?.generation ?? 0) + 1
+  const move = at.state.incoming.get(slot)
+  // With the states that the dead node had sent nothing is lost; what isn't among them comes later.
+  if (move?.stage === "left" && move.from === grant?.table.owner)
+    return resume(at, slot, move, generation)
   Placement.write(at, slot, generation)
-  const move = state.incoming.get(slot)
-  if (move?.stage === "installed" && move.from === grant.table.owner) {
-    // The dead node had already sent us the states: nothing is lost.
-    state.incoming.delete(slot)
-    at.outputs.push({ _tag: "Activate", slot, generation, from: move.from })
-    at.outputs.push({ _tag: "Open", slot })
-    return
-  }
-  Arrival.drop(at, slot, grant.table.owner)
+  at.state.arrived.set(slot, generation)
   adopt(at, entries, generation, taken)
+}
+
+function resume(at: At, slot: number, move: Incoming, generation: number): void {
+  Arrival.activate(at, slot, move, generation)
+  const served = at.state.incoming.get(slot)
+  if (served !== undefined) Arrival.opened(at, slot, served.generation)
 }
 
 function adopt(

@@ -5,6 +5,8 @@
  * Chances are keyed by what they are for, so that one more of one kind leaves the others alone.
  */
 import assert from "node:assert/strict"
+import type { Claim } from "../../src/core/claim.ts"
+import * as Claims from "../../src/core/claim.ts"
 import { hash32, mix32 } from "../../src/core/hash.ts"
 import * as Invariants from "../../src/core/invariants.ts"
 import type { Event, Input, Message, State, Timing } from "../../src/core/membership.ts"
@@ -24,6 +26,8 @@ export interface NetworkOptions {
   readonly doublePercent?: number
   /** Messages of one link may overtake each other. */
   readonly reorder?: boolean
+  /** Keeps what went into each node and what came out. */
+  readonly record?: boolean
 }
 
 export interface Happened {
@@ -48,8 +52,11 @@ export interface Node {
   /** Inputs that came while it was paused. */
   waiting: Array<Told>
   timer: number
+  /** Frames, and claims in them. */
   sent: number
   claimsSent: number
+  readonly born: { readonly options: Membership.Options; readonly at: number }
+  readonly log: Array<{ readonly input: Input | undefined; readonly outputs: string }>
 }
 
 interface Connection {
@@ -77,12 +84,18 @@ const DIAL_MILLIS = 5_000
 export class Network {
   now = 0
   readonly nodes: Array<Node> = []
+  /** How often somebody dialled. */
+  dials = 0
   /** Called with every message that is sent; false loses it. */
   filter: (from: Node, to: Node, message: Message) => boolean = () => true
+  /** Whether nodes are held to what they say about others: not when tests put words in their mouths. */
+  honest = true
   readonly #options: Required<NetworkOptions>
   readonly #jobs: Array<Job> = []
   readonly #cuts = new Set<string>()
   readonly #counts = new Map<string, number>()
+  /** The highest version of each name that it has issued itself. */
+  readonly #issued = new Map<string, Claim>()
   #order = 0
   /** Messages held back by cuts. */
   #held: Array<{ readonly from: Node; readonly to: Node; readonly run: () => void }> = []
@@ -95,6 +108,7 @@ export class Network {
       lossPercent: 0,
       doublePercent: 0,
       reorder: false,
+      record: false,
       ...options,
     }
   }
@@ -113,21 +127,19 @@ export class Network {
   ): Node {
     const { timing, membersMax } = this.#options
     const address = more.address ?? `host-${name}:1`
-    const { state, outputs } = Membership.init(
-      {
-        name,
-        epoch: more.epoch ?? 1,
-        instance: more.instance ?? this.chance("instance", 2 ** 32),
-        address,
-        weight: more.weight ?? 1,
-        roles: [],
-        seeds,
-        random: this.chance("random", 2 ** 32),
-        timing,
-        membersMax,
-      },
-      this.now,
-    )
+    const options: Membership.Options = {
+      name,
+      epoch: more.epoch ?? 1,
+      instance: more.instance ?? this.chance("instance", 2 ** 32),
+      address,
+      weight: more.weight ?? 1,
+      roles: [],
+      seeds,
+      random: this.chance("random", 2 ** 32),
+      timing,
+      membersMax,
+    }
+    const { state, outputs } = Membership.init(options, this.now)
     const node: Node = {
       name,
       address,
@@ -144,8 +156,11 @@ export class Network {
       timer: 0,
       sent: 0,
       claimsSent: 0,
+      born: { options, at: this.now },
+      log: [],
     }
     this.nodes.push(node)
+    if (this.#options.record) node.log.push({ input: undefined, outputs: JSON.stringify(outputs) })
     this.#carry(node, outputs)
     return node
   }
@@ -165,8 +180,10 @@ export class Network {
       node.waiting.push(input)
       return
     }
-    const { state, outputs } = Membership.step(node.state, { ...input, now: this.now } as Input)
+    const whole = { ...input, now: this.now } as Input
+    const { state, outputs } = Membership.step(node.state, whole)
     node.state = state
+    if (this.#options.record) node.log.push({ input: whole, outputs: JSON.stringify(outputs) })
     this.#carry(node, outputs)
   }
 
@@ -264,6 +281,11 @@ export class Network {
   // --- what a runtime does -----------------------------------------------------------------------
 
   #carry(node: Node, outputs: ReadonlyArray<Membership.Output>): void {
+    const { self } = node.state
+    const issued = this.#issued.get(self.name)
+    if (issued === undefined || Claims.compareVersions(self, issued) > 0) {
+      this.#issued.set(self.name, self)
+    }
     for (const output of outputs) {
       switch (output._tag) {
         case "Send":
@@ -305,6 +327,17 @@ export class Network {
     if (first !== undefined) assert.fail(`${this.now} ms, ${node.name}: ${first}\n${this}`)
   }
 
+  /** Only a member raises its own incarnation. */
+  #checkClaims(node: Node, claims: ReadonlyArray<Claim>): void {
+    node.claimsSent += claims.length
+    if (!this.honest) return
+    for (const claim of claims) {
+      const issued = this.#issued.get(claim.name)
+      if (issued !== undefined && Claims.compareVersions(claim, issued) <= 0) continue
+      assert.fail(`${this.now} ms, ${node.name} invents ${JSON.stringify(claim)}\n${this}`)
+    }
+  }
+
   #arm(node: Node): void {
     const at = Membership.wakeAt(node.state)
     const timer = ++node.timer
@@ -320,6 +353,7 @@ export class Network {
     if (node.dialling.has(address)) return
     if (peer !== undefined && node.links.has(peer)) return
     node.dialling.add(address)
+    this.dials++
     const fail = (reason: Extract<Input, { _tag: "DialFailed" }>["reason"]): void => {
       if (!node.dialling.delete(address)) return
       this.input(node, { _tag: "DialFailed", address, reason })
@@ -374,8 +408,6 @@ export class Network {
     there.other = here
     here.other = there
     host.links.set(node.name, there)
-    here.clear = this.now
-    this.input(host, { _tag: "LinkUp", peer: node.name, epoch: epochs[0], address: node.address })
     this.#deliver(there, () => {
       node.dialling.delete(host.address)
       const before = node.links.get(host.name)
@@ -383,13 +415,14 @@ export class Network {
       node.links.set(host.name, here)
       this.input(node, { _tag: "LinkUp", peer: host.name, epoch: epochs[1], address: host.address })
     })
+    this.input(host, { _tag: "LinkUp", peer: node.name, epoch: epochs[0], address: node.address })
   }
 
   #send(node: Node, to: string, message: Message): void {
     const link = node.links.get(to)
     if (link === undefined || !link.open) return
     node.sent++
-    if (message._tag === "Claims") node.claimsSent += message.claims.length
+    if (message._tag === "Claims") this.#checkClaims(node, message.claims)
     if (!this.filter(node, link.to, message)) return
     const { lossPercent, doublePercent } = this.#options
     const purpose = `${node.address}>${link.to.address}`

@@ -69,7 +69,7 @@ export class Network {
   readonly nodes: Array<Node> = []
   /** Called with every frame that arrives; false loses it. */
   filter: (from: Node, to: Node, frame: Frame) => boolean = () => true
-  /** The names that have been heard of by another node than their own. */
+  /** The names that every full member has heard of, at some time. */
   readonly known: Set<string> = new Set()
   /** For every name who served it last, and with which generation. */
   readonly served: Map<string, { node: string; generation: number }> = new Map()
@@ -127,7 +127,7 @@ export class Network {
         after: (millis, run) => this.#after(node, millis, run),
         delay: (purpose) => this.chance(`${purpose} ${name}`, 400) / 100,
         served: (process) => this.#served(node, process.name, process.generation),
-        saw: (key, owner) => owner !== name && this.known.add(key),
+        saw: (key) => this.#saw(key),
         holder: (key) => Registry.lookup(node.state.registry, key)?.table.owner,
       }),
       running: true,
@@ -220,6 +220,14 @@ export class Network {
           .filter(({ status }) => status === "alive" || status === "suspect")
           .map(({ name }) => name)
           .join() === names,
+    )
+  }
+
+  /** The nodes that serve and mean to stay. */
+  get full(): ReadonlyArray<Node> {
+    return this.running.filter(
+      ({ ready, paused, state }) =>
+        ready && !paused && state.supervision.leaveBy === Number.POSITIVE_INFINITY,
     )
   }
 
@@ -321,6 +329,7 @@ export class Network {
   // --- what a runtime does -----------------------------------------------------------------------
 
   #perform(node: Node, output: Cluster.Output): void {
+    ;(this as any).hooks?.output?.(this, node, output)
     switch (output._tag) {
       case "Send":
         this.#send(node, output.to, output.message)
@@ -409,6 +418,7 @@ export class Network {
       this.#deliver(link, () => {
         const { other } = link
         if (other === undefined || link.to.links.get(node.name) !== other) return
+        ;(this as any).hooks?.frame?.(this, node, link.to, frame)
         if (this.filter(node, link.to, frame)) this.#receive(link.to, node.name, frame)
       })
     }
@@ -457,6 +467,10 @@ export class Network {
   }
 
   // --- the truth ---------------------------------------------------------------------------------
+
+  #saw(name: string): void {
+    if (this.full.every(({ state }) => state.registry.index.has(name))) this.known.add(name)
+  }
 
   #served(node: Node, name: string, generation: number): void {
     const before = this.served.get(name)

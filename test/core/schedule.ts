@@ -1,6 +1,7 @@
 /** Random histories of a cluster: what happens to it, then peace, then what must hold. */
 import assert from "node:assert/strict"
 import fc from "fast-check"
+import * as Registry from "../../src/core/registry.ts"
 import * as Ring from "../../src/core/ring.ts"
 import { Network, type NetworkOptions, type Node } from "./network.ts"
 
@@ -54,9 +55,11 @@ export interface Outcome {
   readonly asked: ReadonlyArray<string>
 }
 
+export const hooks: any = {}
 /** Runs a history, then mends everything and waits for calm. */
 export function play(size: number, options: NetworkOptions, list: ReadonlyArray<Action>): Outcome {
   const network = new Network(options)
+  ;(network as any).hooks = hooks
   network.cluster(size)
   for (const action of list) {
     act(network, action)
@@ -102,15 +105,16 @@ function act(network: Network, [what, a, b]: Action): void {
     }
     case "exit":
     case "crash":
-      if (running.length > 2) network.crash(node, what === "crash")
+      if (spare(network, node)) network.crash(node, what === "crash")
       return
     case "leave":
-      if (running.length > 2) network.input(node, { _tag: "Leave" })
+      if (spare(network, node)) network.input(node, { _tag: "Leave" })
       return
     case "reset":
       return network.reset(node, other)
     case "pause":
-      return network.pause(node)
+      if (spare(network, node)) network.pause(node)
+      return
     case "resume":
       if (node.paused) network.resume(node)
       return
@@ -129,6 +133,18 @@ function act(network: Network, [what, a, b]: Action): void {
     case "mend":
       return network.mend()
   }
+}
+
+/** Somebody else is there who knows of every name: nobody takes over what nobody knows. */
+function spare(network: Network, node: Node): boolean {
+  return network.full.some(
+    (other) =>
+      other !== node && [...network.known].every((name) => knows(other.state.registry, name)),
+  )
+}
+
+function knows(registry: Registry.State, name: string): boolean {
+  return (Registry.lookup(registry, name) ?? Registry.hidden(registry, name)) !== undefined
 }
 
 function seeds(network: Network): ReadonlyArray<string> {

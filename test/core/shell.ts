@@ -47,7 +47,7 @@ export interface Host {
   served(process: Process): void
   holder(name: string): string | undefined
   /** This node has heard that the name is there. */
-  saw(name: string, owner: string): void
+  saw(name: string): void
 }
 
 interface Start {
@@ -107,7 +107,7 @@ export class Shell {
   perform(output: Cluster.Output): void {
     switch (output._tag) {
       case "Changed":
-        if (output.after !== undefined) this.#host.saw(output.name, output.after.table.owner)
+        if (output.after !== undefined) this.#host.saw(output.name)
         return
       case "Granted":
         return this.#granted(output.id, output.slot, output.generation)

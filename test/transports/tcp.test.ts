@@ -6,7 +6,17 @@ import { AddressUnavailable, PeerUnreachable } from "../../src/transport.ts"
 import { type TcpOptions, type TlsOptions, tcp } from "../../transports/tcp.ts"
 import * as Certificates from "./certificates.ts"
 import { conformance } from "./conformance.ts"
-import { asText, connect, listen, never, pattern, rejection, Side, text } from "./side.ts"
+import {
+  asText,
+  connect,
+  listen,
+  never,
+  pattern,
+  rejection,
+  Side,
+  type Subject,
+  text,
+} from "./side.ts"
 
 const mutual: TlsOptions = {
   key: Certificates.node.key,
