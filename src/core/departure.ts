@@ -78,6 +78,7 @@ export function pump(at: At): void {
     if (state.outgoing.size === 0) state.names = undefined
     return
   }
+  if (state.outgoing.size >= MOVES_MAX) return
   const later: Array<number> = []
   let next = 0
   while (next < state.queue.length && state.outgoing.size < MOVES_MAX) {
@@ -213,9 +214,9 @@ export function drain(at: At): void {
   const alone = Ring.size(state.ring) === 0
   const moving = state.outgoing.size + state.queue.length + state.starting.size > 0
   const busy = moving || !state.settled || state.retryAt !== Number.POSITIVE_INFINITY
+  if (busy && !alone && now < state.leaveBy) return
   const left = Registry.ownGrants(at.registry).length
-  if (alone || (!busy && left === 0)) finishLeave(at, left)
-  else if (now >= state.leaveBy) finishLeave(at, left)
+  if (alone || left === 0 || now >= state.leaveBy) finishLeave(at, left)
 }
 
 function expired(at: At): void {
