@@ -80,9 +80,8 @@ export function pump(at: At): void {
   }
   if (state.outgoing.size >= MOVES_MAX) return
   const later: Array<number> = []
-  let next = 0
-  while (next < state.queue.length && state.outgoing.size < MOVES_MAX) {
-    const slot = state.queue[next++] as number
+  while (state.queue.length > 0 && state.outgoing.size < MOVES_MAX) {
+    const slot = state.queue.pop() as number
     const grant = Registry.grant(at.registry, slot)
     if (grant === undefined) continue
     const to = destination(state, grant)
@@ -101,7 +100,7 @@ export function pump(at: At): void {
     })
     Placement.send(at, to, { _tag: "Offer", slot, generation })
   }
-  if (next > 0) state.queue = [...later, ...state.queue.slice(next)]
+  for (const slot of later) state.queue.push(slot)
 }
 
 /** My slots go to their ring owner; names of mine in somebody else's slot follow to its holder. */

@@ -143,6 +143,8 @@ export interface State {
   readonly arrived: Map<number, number>
   /** Slots still to be moved. */
   queue: Array<number>
+  /** When moves are next looked through for those that take too long. */
+  checkAt: number
   /** My placed names by slot, kept only while slots are on their way out. */
   names: Map<number, Set<string>> | undefined
   retryAt: number
@@ -190,6 +192,8 @@ export function decide(at: At, id: number, slot: number): void {
   const incoming = state.incoming.get(slot)
   if (incoming !== undefined && incoming.stage !== "active") return wait()
   if (grant !== undefined) return allow(at, id, slot, grant.generation)
+  // A dead holder's slot is about to be taken over, and not by the node that is asked for it first.
+  if (Registry.orphanGrant(at.registry, slot) !== undefined) return wait()
   const owner = Ring.ownerOfSlot(state.ring, slot)
   if (owner === undefined) outputs.push({ _tag: "Denied", id })
   else if (owner !== state.name) outputs.push({ _tag: "Forward", id, to: owner })

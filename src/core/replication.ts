@@ -52,12 +52,15 @@ export function receive(
   if (message._tag === "Snapshot") return receiveSnapshot(state, now, from, table, message, outputs)
   if (!Number.isSafeInteger(message.from)) return
   if (message.from > table.seq + 1) return ask(now, from, table, outputs)
-  for (let i = Math.max(0, table.seq + 1 - message.from); i < message.ops.length; i++) {
-    const op = message.ops[i] as Op
+  const { ops } = message
+  const first = Math.max(0, table.seq + 1 - message.from)
+  for (let i = first; i < ops.length; i++) {
+    const op = ops[i] as Op
     Table.append(table, op)
     Ledger.applyOp(state, table, op, outputs)
-    Ledger.retract(state, op, outputs)
   }
+  // Only now: of an old claim that its owner has given up since the end may be among these.
+  for (let i = first; i < ops.length; i++) Ledger.retract(state, ops[i] as Op, outputs)
 }
 
 function ask(now: number, to: string, table: Table.Table, outputs: Array<Output>): void {

@@ -94,6 +94,9 @@ export type Input =
   | { readonly _tag: "Leave"; readonly now: number }
   | { readonly _tag: "Tick"; readonly now: number }
 
+/** How often moves are looked through for those that take too long. */
+const CHECK_MILLIS = 250
+
 type Step = { readonly state: State; readonly outputs: ReadonlyArray<Output> }
 
 /** A supervisor that knows no node, not even itself. */
@@ -114,6 +117,7 @@ export function init(options: Options): State {
     incoming: new Map(),
     arrived: new Map(),
     queue: [],
+    checkAt: 0,
     names: undefined,
     retryAt: Number.POSITIVE_INFINITY,
     bereftAt: 0,
@@ -191,8 +195,7 @@ export function wakeAt(state: State): number {
   let at = Math.min(state.next?.at ?? Number.POSITIVE_INFINITY, state.retryAt)
   if (!state.firm) at = Math.min(at, forcedAt(state))
   if (!state.drained) at = Math.min(at, state.leaveBy)
-  for (const move of state.outgoing.values()) at = Math.min(at, move.at)
-  for (const move of state.incoming.values()) at = Math.min(at, move.at)
+  if (state.outgoing.size + state.incoming.size > 0) at = Math.min(at, state.checkAt)
   return at
 }
 
@@ -234,10 +237,17 @@ function advance(at: At): void {
     state.retryAt = state.next?.at ?? Number.POSITIVE_INFINITY
     if (state.settled && state.next === undefined) act(at)
   }
-  for (const [slot, move] of state.outgoing) if (now >= move.at) Departure.overdue(at, slot, move)
-  for (const [slot, move] of state.incoming) if (now >= move.at) Arrival.overdue(at, slot, move)
+  if (now >= state.checkAt) check(at)
   Departure.pump(at)
   Departure.drain(at)
+}
+
+/** Looks for moves that take too long: now and then, not at every step, as there may be many. */
+function check(at: At): void {
+  const { state, now } = at
+  state.checkAt = now + CHECK_MILLIS
+  for (const [slot, move] of state.outgoing) if (now >= move.at) Departure.overdue(at, slot, move)
+  for (const [slot, move] of state.incoming) if (now >= move.at) Arrival.overdue(at, slot, move)
 }
 
 /** I am a younger instance of myself now: the others have to agree on that one. */

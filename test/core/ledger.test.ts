@@ -125,6 +125,24 @@ describe("the names of a node that is down", () => {
   })
 })
 
+describe("retraction", () => {
+  test("an old claim that its owner has given up since costs nobody a name", () => {
+    const world = trio()
+    Registries.put(world, "b", "x", 1)
+    grant(world, "b", 4, 1)
+    Registries.settle(world)
+    Registries.down(world, "b", "a")
+    Registries.down(world, "a", "b")
+    Registries.put(world, "a", "x", 2)
+    grant(world, "a", 4, 2)
+    Registries.step(world, "a", { _tag: "Delete", name: "x" })
+    Registries.step(world, "a", { _tag: "Release", slot: 4 })
+    Registries.settle(world)
+    assert.deepEqual(Registries.holders(world, "x"), ["b", "b", "b"])
+    assert.deepEqual(Registries.site(world, "b").lost, [])
+  })
+})
+
 describe("regression 8", () => {
   test("a restarted node doesn't inherit what its dead incarnation had registered", () => {
     const world = trio()
