@@ -10,7 +10,7 @@ import * as Registry from "./registry.ts"
 import * as Ring from "./ring.ts"
 
 /** Slots that one node hands over at the same time. */
-export const MOVES_MAX: number = 128
+export const MOVES_MAX: number = 32
 
 /** Queues my slots that belong elsewhere, and renews the successors of those that stay. */
 export function rebalance(at: At): void {
@@ -64,7 +64,7 @@ export function place(state: State, name: string): void {
 }
 
 function put(bySlot: Map<number, Set<string>>, name: string): void {
-  if (name.startsWith("/")) return
+  if (!Registry.placed(name)) return
   const slot = Ring.slot(name)
   const others = bySlot.get(slot)
   if (others === undefined) bySlot.set(slot, new Set([name]))

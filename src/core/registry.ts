@@ -294,6 +294,11 @@ export function adopt(state: State, name: string): void {
   for (const { entries, adopted } of state.hiding) if (entries.has(name)) adopted.add(name)
 }
 
+/** Whether the ring places a name: `definition/key`. Any other one belongs to its process and never moves. */
+export function placed(name: string): boolean {
+  return name.indexOf("/") > 0
+}
+
 /** The grants I hold, by slot. */
 export function ownGrants(state: State): ReadonlyArray<Grant> {
   const own: Array<Grant> = []

@@ -67,7 +67,7 @@ function turn({ state, now }: At): number {
 function orphansBySlot(registry: Registry.State): Map<number, Array<Registry.Entry>> {
   const bySlot = new Map<number, Array<Registry.Entry>>()
   for (const entry of Registry.orphanNames(registry)) {
-    if (entry.name.startsWith("/")) continue
+    if (!Registry.placed(entry.name)) continue
     const slot = Ring.slot(entry.name)
     const others = bySlot.get(slot)
     if (others === undefined) bySlot.set(slot, [entry])

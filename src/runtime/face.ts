@@ -102,11 +102,9 @@ class Face implements Node {
   }
 
   whereis(name: string | AnyDefinition, key?: string): Location | undefined {
-    const full = typeof name === "string" ? `/${name}` : Ref.nameOf(name, key ?? "")
+    const full = typeof name === "string" ? aliasOf(name) : Ref.nameOf(name, key ?? "")
     const entry = Registry.lookup(this.#engine.core.registry, full)
-    if (entry === undefined) return undefined
-    const process = full.startsWith("/") ? new TextDecoder().decode(entry.meta) : full
-    return { node: entry.table.owner, process, generation: entry.generation }
+    return entry === undefined ? undefined : new Found(entry)
   }
 
   async register(
@@ -116,7 +114,7 @@ class Face implements Node {
   ): Promise<void> {
     const { mode = "serialized", timeout = 5_000 } = options
     checkKey(name)
-    const alias = `/${name}`
+    const alias = aliasOf(name)
     const target = nameOf(ref)
     this.#running(target)
     const cell = this.#engine.names.here(target)
@@ -143,7 +141,7 @@ class Face implements Node {
 
   unregister(name: string): boolean {
     this.#running(name)
-    return this.#engine.names.unalias(`/${name}`)
+    return this.#engine.names.unalias(aliasOf(name))
   }
 
   async stopProcess(
@@ -198,12 +196,13 @@ class Face implements Node {
     const cancel = platform.timer(timeout, () => void events.return?.())
     try {
       driver.input({ _tag: "Connect", now: platform.now(), addresses })
-      let why = `no answer within ${timeout} ms`
       let missing = this.#missing(addresses)
       while (missing !== undefined) {
         const { value, done } = await events.next()
-        if (done) throw new ConnectFailed(missing, why)
-        if (value._tag === "ConnectionRefused" && value.address === missing) why = value.reason
+        if (done) throw new ConnectFailed(missing, `no answer within ${timeout} ms`)
+        if (value._tag === "ConnectionRefused" && value.address === missing) {
+          throw new ConnectFailed(missing, value.reason)
+        }
         missing = this.#missing(addresses)
       }
     } finally {
@@ -263,4 +262,27 @@ function statusOf({ status, phase }: Membership.Member): Member["status"] {
   if (status === "dead") return "down"
   if (status === "left" || status === "suspect") return status
   return phase
+}
+
+/** An additional name as the registry has it: never like a name that the ring places. */
+function aliasOf(name: string): string {
+  return name.includes("/") ? `/${name}` : name
+}
+
+/** What `whereis` gives; the name behind an additional one is read when it is asked for. */
+class Found implements Location {
+  readonly node: string
+  readonly generation: number
+  readonly #entry: Registry.Entry
+
+  constructor(entry: Registry.Entry) {
+    this.node = entry.table.owner
+    this.generation = entry.generation
+    this.#entry = entry
+  }
+
+  get process(): string {
+    const { name, meta } = this.#entry
+    return Registry.placed(name) ? name : new TextDecoder().decode(meta)
+  }
 }

@@ -226,7 +226,7 @@ async function lookUp(node: Node): Promise<ReadonlyArray<Result>> {
  * (the rest, measured with three nodes, by two).
  */
 async function weigh(): Promise<Result> {
-  const runs = await Harness.repeat(2, async () => {
+  const runs = await Harness.repeat(5, async () => {
     const owner = await weighed(1)
     const replica = ((await weighed(3)) - owner) / 2
     return Math.max(owner, replica)

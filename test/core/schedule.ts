@@ -135,16 +135,15 @@ function act(network: Network, [what, a, b]: Action): void {
   }
 }
 
-/** Somebody else is there who knows of every name: nobody takes over what nobody knows. */
+/** Somebody else is there who knows of every server: nobody takes over what nobody knows. */
 function spare(network: Network, node: Node): boolean {
-  return network.full.some(
-    (other) =>
-      other !== node && [...network.known].every((name) => knows(other.state.registry, name)),
-  )
-}
-
-function knows(registry: Registry.State, name: string): boolean {
-  return (Registry.lookup(registry, name) ?? Registry.hidden(registry, name)) !== undefined
+  const knows = ({ state }: Node): boolean =>
+    [...network.known].every((name) => {
+      const { registry } = state
+      const entry = Registry.lookup(registry, name) ?? Registry.hidden(registry, name)
+      return (entry?.generation ?? 0) >= (network.served.get(name)?.generation ?? 0)
+    })
+  return network.full.some((other) => other !== node && knows(other))
 }
 
 function seeds(network: Network): ReadonlyArray<string> {
