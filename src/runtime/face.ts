@@ -11,7 +11,14 @@ import * as Registry from "../core/registry.ts"
 import * as Ring from "../core/ring.ts"
 import type { AnyDefinition, Ref as Reference } from "./definition.ts"
 import { Engine } from "./engine.ts"
-import { AlreadyRegistered, ConnectFailed, NameConflict, NoProcess, Unreachable } from "./errors.ts"
+import {
+  AlreadyRegistered,
+  ConnectFailed,
+  NameConflict,
+  NoProcess,
+  Overloaded,
+  Unreachable,
+} from "./errors.ts"
 import type { NodeEvent } from "./events.ts"
 import type { Location, Member, Node, RegisterOptions, Runnable } from "./node.ts"
 import * as Options from "./options.ts"
@@ -124,6 +131,8 @@ class Face implements Node {
       entry?.table.owner ??
       (mode === "serialized" ? await this.#engine.reservations.reserve(alias, timeout) : undefined)
     if (holder !== undefined) throw new AlreadyRegistered(name, holder)
+    const { namesMax } = this.#engine.limits
+    if (this.#engine.names.full) throw new Overloaded(name, "namesMax", namesMax)
     this.#running(target)
     if (this.#engine.names.here(target) !== cell) throw new NoProcess(target)
     this.#engine.names.alias(cell, alias)

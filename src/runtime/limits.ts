@@ -6,8 +6,8 @@
 
 /** The limits of a node. Reaching one is a typed error. */
 export interface Limits {
-  /** Processes this node runs. Default 1,000,000. */
-  readonly processesMax: number
+  /** Names this node holds: those of its processes, and additional ones. Default 1,000,000. */
+  readonly namesMax: number
   /** Messages that may wait for one process. Default 10,000. */
   readonly mailboxMax: number
   /** Calls under way from this node. Default 100,000. */
@@ -24,7 +24,7 @@ export interface Limits {
 
 /** The limits of a node that is told nothing else. */
 export const defaults: Limits = {
-  processesMax: 1_000_000,
+  namesMax: 1_000_000,
   mailboxMax: 10_000,
   pendingMax: 100_000,
   connectionsMax: 1_024,

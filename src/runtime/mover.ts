@@ -198,8 +198,8 @@ export class Mover {
 
   /** An inert process with the state that came for it; undefined when it can't be used. */
   #unpack(hosted: Hosted, moving: MovingProcess, generation: number): Cell | undefined {
-    const { processes, limits, platform } = this.#parts
-    if (processes.count >= limits.processesMax) return undefined
+    const { processes, platform } = this.#parts
+    if (this.#names.full) return undefined
     const cell = processes.create(hosted, moving.name, generation, moving.meta)
     if (moving.restarts.length > 0) {
       more(cell).history = moving.restarts.map((age) => platform.now() - age)
@@ -304,7 +304,9 @@ export class Mover {
     const cell = processes.get(entry.pid)
     const node = winner.table.owner
     events.emit({ _tag: "ConflictLost", process: entry.name, winner: node })
-    if (cell === undefined || cell.name !== entry.name) return
+    if (cell === undefined || cell.name !== entry.name) {
+      return this.#names.aliasLost(entry.pid, entry.name)
+    }
     const mergeable =
       cell.hosted.definition.spec.handoff?.merge !== undefined && cell.status !== STARTING
     const state = mergeable ? this.#capture(cell) : undefined

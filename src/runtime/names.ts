@@ -23,7 +23,8 @@ export class Names {
   /** Names whose processes are being started here, until the registry has them. */
   readonly #booting = new Set<string>()
   /** Names registered in addition, by the id of the process they belong to. */
-  readonly #aliases = new Map<number, Array<string>>()
+  readonly #aliases = new Map<number, Set<string>>()
+  #aliasCount = 0
 
   constructor(parts: Parts, definitions: ReadonlyArray<AnyDefinition>) {
     this.#parts = parts
@@ -62,6 +63,12 @@ export class Names {
     const { registry } = this.#parts.core
     const entry = registry.index.get(name)
     return entry?.table === registry.self ? this.#parts.processes.get(entry.pid) : undefined
+  }
+
+  /** Whether this node holds as many names as it may. */
+  get full(): boolean {
+    const { processes, limits } = this.#parts
+    return processes.count + this.#aliasCount >= limits.namesMax
   }
 
   // --- coming and going --------------------------------------------------------------------------
@@ -123,8 +130,9 @@ export class Names {
   /** Enters an additional name for a process of this node. */
   alias(cell: Cell, alias: string): void {
     const names = this.#aliases.get(cell.pid)
-    if (names === undefined) this.#aliases.set(cell.pid, [alias])
-    else names.push(alias)
+    if (names === undefined) this.#aliases.set(cell.pid, new Set([alias]))
+    else names.add(alias)
+    this.#aliasCount++
     this.#put(alias, 1, cell.pid, new TextEncoder().encode(cell.name))
   }
 
@@ -133,16 +141,24 @@ export class Names {
     const { registry } = this.#parts.core
     const entry = registry.index.get(alias)
     if (entry === undefined || entry.table !== registry.self) return false
-    const names = this.#aliases.get(entry.pid)?.filter((name) => name !== alias) ?? []
-    if (names.length === 0) this.#aliases.delete(entry.pid)
-    else this.#aliases.set(entry.pid, names)
+    this.aliasLost(entry.pid, alias)
     this.#delete(alias)
     return true
   }
 
+  /** An additional name isn't this node's any more. */
+  aliasLost(pid: number, alias: string): void {
+    const names = this.#aliases.get(pid)
+    if (names?.delete(alias)) this.#aliasCount--
+    if (names?.size === 0) this.#aliases.delete(pid)
+  }
+
   #unaliasAll(cell: Cell): void {
-    for (const alias of this.#aliases.get(cell.pid) ?? []) this.#delete(alias)
+    const names = this.#aliases.get(cell.pid)
+    if (names === undefined) return
     this.#aliases.delete(cell.pid)
+    this.#aliasCount -= names.size
+    for (const alias of names) this.#delete(alias)
   }
 
   // --- the registry ------------------------------------------------------------------------------

@@ -167,8 +167,8 @@ export class Starts {
     const problem =
       hosted === undefined
         ? new UnknownDefinition(name, this.#parts.name)
-        : processes.count >= limits.processesMax
-          ? new Overloaded(name, "processesMax", limits.processesMax)
+        : this.#names.full
+          ? new Overloaded(name, "namesMax", limits.namesMax)
           : undefined
     const init = hosted?.decodeInit(meta)
     if (hosted === undefined || problem !== undefined || init?.ok !== true) {

@@ -2,17 +2,15 @@
  * A network of whole cores in virtual time: ordered links that are cut, mended and reset, nodes that
  * crash, stall, restart and leave. It keeps the ground truth of who serves what, and checks it whenever
  * that changes.
- *
- * Chances are keyed by what they are for, so that one more of one kind leaves the others alone.
  */
 import assert from "node:assert/strict"
 import * as Cluster from "../../src/core/cluster.ts"
-import { hash32, mix32 } from "../../src/core/hash.ts"
 import * as Membership from "../../src/core/membership.ts"
 import * as Registry from "../../src/core/registry.ts"
 import type { Options as Supervising } from "../../src/core/supervision.ts"
 import type { Data, Told } from "./shell.ts"
 import { Shell } from "./shell.ts"
+import { World } from "./world.ts"
 
 export type Frame = Cluster.Message | Data
 
@@ -58,27 +56,23 @@ interface Link {
   clear: number
 }
 
-interface Job {
-  readonly at: number
-  readonly order: number
-  readonly run: () => void
+/** Who served a name last, and whether every full member has heard of it. */
+interface Served {
+  readonly node: string
+  readonly generation: number
+  heard: boolean
 }
 
 export class Network {
-  now: number = 0
   readonly nodes: Array<Node> = []
   /** Called with every frame that arrives; false loses it. */
   filter: (from: Node, to: Node, frame: Frame) => boolean = () => true
   /** The names that every full member has heard of, at some time. */
   readonly known: Set<string> = new Set()
   /** For every name who served it last, and with which generation. */
-  readonly served: Map<string, { node: string; generation: number }> = new Map()
+  readonly served: Map<string, Served> = new Map()
   readonly #options: Required<NetworkOptions>
-  readonly #jobs: Array<Job> = []
-  readonly #cuts = new Set<string>()
-  readonly #counts = new Map<string, number>()
-  #stuck: Array<() => void> = []
-  #order = 0
+  readonly #world: World
 
   constructor(options: NetworkOptions) {
     this.#options = {
@@ -90,13 +84,11 @@ export class Network {
       lax: false,
       ...options,
     }
+    this.#world = new World(options.seed, this.#options.latencyMillis)
   }
 
-  /** A uint below `bound`, by what it is for and how often that was asked. */
-  chance(purpose: string, bound: number): number {
-    const count = (this.#counts.get(purpose) ?? 0) + 1
-    this.#counts.set(purpose, count)
-    return mix32(mix32(hash32(purpose), this.#options.seed), count) % bound
+  get now(): number {
+    return this.#world.now
   }
 
   /** A process starts; under a name that was there before, with the next epoch. */
@@ -106,12 +98,12 @@ export class Network {
     const membership: Membership.Options = {
       name,
       epoch,
-      instance: this.chance("instance", 2 ** 32),
+      instance: this.#world.chance("instance", 2 ** 32),
       address: name,
       weight,
       roles: [],
       seeds,
-      random: this.chance("random", 2 ** 32),
+      random: this.#world.chance("random", 2 ** 32),
       timing,
       membersMax: 32,
     }
@@ -125,7 +117,7 @@ export class Network {
         input: (told) => this.input(node, told),
         send: (to, data) => this.#send(node, to, data),
         after: (millis, run) => this.#after(node, millis, run),
-        delay: (purpose) => this.chance(`${purpose} ${name}`, 400) / 100,
+        delay: (purpose) => this.#world.chance(`${purpose} ${name}`, 400) / 100,
         served: (process) => this.#served(node, process.name, process.generation),
         saw: (key) => this.#saw(key),
         holder: (key) => Registry.lookup(node.state.registry, key)?.table.owner,
@@ -185,13 +177,7 @@ export class Network {
   // --- time --------------------------------------------------------------------------------------
 
   run(millis: number): void {
-    const end = this.now + millis
-    for (let job = this.#jobs[0]; job !== undefined && job.at <= end; job = this.#jobs[0]) {
-      this.#jobs.shift()
-      this.now = Math.max(this.now, job.at)
-      job.run()
-    }
-    this.now = end
+    this.#world.run(millis)
   }
 
   /** Lets time pass until it holds; how long that took. */
@@ -244,37 +230,25 @@ export class Network {
     const timer = ++node.timer
     const at = Cluster.wakeAt(node.state)
     if (at === Number.POSITIVE_INFINITY) return
-    const late = this.chance(`timer ${node.name}`, 1_000) / 1_000
-    this.#later(Math.max(at, this.now) + late, () => {
+    const late = this.#world.chance(`timer ${node.name}`, 1_000) / 1_000
+    this.#world.later(Math.max(at, this.now) + late, () => {
       if (node.timer === timer && !node.paused) this.input(node, { _tag: "Tick" })
     })
   }
 
   #after(node: Node, millis: number, run: () => void): void {
-    this.#later(this.now + millis, () => {
+    this.#world.later(this.now + millis, () => {
       if (!node.running) return
       if (node.paused) this.#after(node, 10, run)
       else run()
     })
   }
 
-  #later(at: number, run: () => void): void {
-    const job = { at, order: ++this.#order, run }
-    let low = 0
-    let high = this.#jobs.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((this.#jobs[middle] as Job).at <= at) low = middle + 1
-      else high = middle
-    }
-    this.#jobs.splice(low, 0, job)
-  }
-
   // --- faults ------------------------------------------------------------------------------------
 
   /** Nothing gets from one to the other, silently, until it is mended. */
   cut(from: Node, to: Node): void {
-    this.#cuts.add(`${from.name}>${to.name}`)
+    this.#world.cut(from.name, to.name)
   }
 
   split(some: ReadonlyArray<Node>, others: ReadonlyArray<Node>): void {
@@ -286,10 +260,7 @@ export class Network {
   }
 
   mend(): void {
-    this.#cuts.clear()
-    const stuck = this.#stuck
-    this.#stuck = []
-    for (const run of stuck) this.#later(this.now, run)
+    this.#world.mend()
   }
 
   /** Both sides notice that their connection is gone. */
@@ -321,7 +292,7 @@ export class Network {
     const { held } = node
     node.held = []
     // What comes first after a stall, timers or frames, is up to the host.
-    if (this.chance("resume", 2) === 0) this.input(node, { _tag: "Tick" })
+    if (this.#world.chance("resume", 2) === 0) this.input(node, { _tag: "Tick" })
     for (const told of held) this.input(node, told)
     this.input(node, { _tag: "Tick" })
   }
@@ -329,7 +300,6 @@ export class Network {
   // --- what a runtime does -----------------------------------------------------------------------
 
   #perform(node: Node, output: Cluster.Output): void {
-    ;(this as any).hooks?.output?.(this, node, output)
     switch (output._tag) {
       case "Send":
         this.#send(node, output.to, output.message)
@@ -368,11 +338,11 @@ export class Network {
     const fail = (reason: "refused" | "self" | "duplicate" | "timeout"): void => {
       if (node.dialling.delete(address)) this.input(node, { _tag: "DialFailed", address, reason })
     }
-    this.#later(this.now + 5_000, () => fail("timeout"))
+    this.#world.later(this.now + 5_000, () => fail("timeout"))
     const host = this.nodes.findLast((other) => other.name === address)
-    this.#travel(node.name, address, this.#arrival(node.name, address), () => {
+    this.#world.travel(node.name, address, this.#world.arrival(node.name, address), () => {
       const back = (run: () => void): void =>
-        this.#travel(address, node.name, this.#arrival(address, node.name), run)
+        this.#world.travel(address, node.name, this.#world.arrival(address, node.name), run)
       if (host === undefined || (!host.running && host.reachable))
         return back(() => fail("refused"))
       if (!host.running || host.paused || !node.running) return
@@ -412,13 +382,12 @@ export class Network {
     if (link === undefined || !link.open) return false
     const { lossPercent, doublePercent } = this.#options
     const pair = `${node.name}>${to}`
-    if (lossPercent > 0 && this.chance(`loss ${pair}`, 100) < lossPercent) return true
-    const twice = doublePercent > 0 && this.chance(`double ${pair}`, 100) < doublePercent
+    if (lossPercent > 0 && this.#world.chance(`loss ${pair}`, 100) < lossPercent) return true
+    const twice = doublePercent > 0 && this.#world.chance(`double ${pair}`, 100) < doublePercent
     for (let i = 0; i < (twice ? 2 : 1); i++) {
       this.#deliver(link, () => {
         const { other } = link
         if (other === undefined || link.to.links.get(node.name) !== other) return
-        ;(this as any).hooks?.frame?.(this, node, link.to, frame)
         if (this.filter(node, link.to, frame)) this.#receive(link.to, node.name, frame)
       })
     }
@@ -450,35 +419,29 @@ export class Network {
   }
 
   #deliver(link: Link, run: () => void): void {
-    link.clear = Math.max(link.clear, this.#arrival(link.from.name, link.to.name))
-    this.#travel(link.from.name, link.to.name, link.clear, run)
-  }
-
-  #travel(from: string, to: string, at: number, run: () => void): void {
-    this.#later(at, () => {
-      if (this.#cuts.has(`${from}>${to}`)) this.#stuck.push(run)
-      else run()
-    })
-  }
-
-  #arrival(from: string, to: string): number {
-    const part = this.chance(`latency ${from}>${to}`, 1_000)
-    return this.now + (this.#options.latencyMillis * (500 + part)) / 1_000
+    link.clear = Math.max(link.clear, this.#world.arrival(link.from.name, link.to.name))
+    this.#world.travel(link.from.name, link.to.name, link.clear, run)
   }
 
   // --- the truth ---------------------------------------------------------------------------------
 
   #saw(name: string): void {
-    if (this.full.every(({ state }) => state.registry.index.has(name))) this.known.add(name)
+    const served = this.served.get(name)
+    if (served === undefined || served.heard) return
+    served.heard = this.full.every(({ state }) => {
+      const entry = Registry.lookup(state.registry, name)
+      return entry !== undefined && entry.generation >= served.generation
+    })
+    if (served.heard) this.known.add(name)
   }
 
   #served(node: Node, name: string, generation: number): void {
     const before = this.served.get(name)
-    this.served.set(name, { node: node.name, generation })
+    this.served.set(name, { node: node.name, generation, heard: false })
     if (this.#options.lax) return
     const servers = this.servers(name).map((server) => server.name)
     assert.ok(servers.length <= 1, `31: ${name} is served by ${servers} at ${this.now}\n${this}`)
-    if (before !== undefined && before.node !== node.name)
+    if (before?.heard && before.node !== node.name)
       assert.ok(
         generation > before.generation,
         `32: ${name} went from ${before.node} (${before.generation}) to ${node.name} (${generation})`,

@@ -320,32 +320,6 @@ describe("invariant 20: an incremental table is the table made from nothing", ()
   })
 })
 
-describe("equal scores", () => {
-  const a = Slots.tabulate([member("a")], Slots.draw([member("a")]), undefined)
-  const b = Slots.tabulate([member("b")], Slots.draw([member("b")]), undefined)
-  const both = [member("a"), member("b")]
-
-  test("go to the lower id, in tables made from nothing and in rankings", () => {
-    const seeds = Int32Array.of(5, 5, 5)
-    const draws = { holders: Uint16Array.of(0, 1, 2), seeds, spreads: Int32Array.of(7, 7, 7) }
-    const members = [...both, member("c")]
-    assert.ok(Slots.tabulate(members, draws, undefined).owners.every((index) => index === 0))
-    assert.deepEqual([...Slots.rank(draws, 9, 2)], [0, 1])
-    assert.deepEqual([...Slots.rank(draws, 9, 3)], [0, 1, 2])
-  })
-
-  test("go to the lower id in updated tables, whoever was there first", () => {
-    for (const earlier of [
-      { ...a, scores: b.scores },
-      { ...b, scores: a.scores },
-    ]) {
-      const updated = Slots.tabulate(both, Slots.draw(both), earlier)
-      assert.ok(updated.owners.every((index) => index === 0))
-      assert.deepEqual(updated.scores, earlier.scores)
-    }
-  })
-})
-
 const international: ReadonlyArray<Weighted> = [
   member("🦊", 2),
   member("node-1"),

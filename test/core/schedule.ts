@@ -37,7 +37,7 @@ export const harsh: ReadonlyArray<What> = [
   "mend",
 ]
 
-export const NAMES: ReadonlyArray<string> = Array.from({ length: 12 }, (_, i) => `name-${i}`)
+export const NAMES: ReadonlyArray<string> = Array.from({ length: 12 }, (_, i) => `count/${i}`)
 
 /** Histories of so many actions out of these, with pauses that make them overlap or not. */
 export function actions(kinds: ReadonlyArray<What>, max: number): fc.Arbitrary<Array<Action>> {
@@ -55,11 +55,9 @@ export interface Outcome {
   readonly asked: ReadonlyArray<string>
 }
 
-export const hooks: any = {}
 /** Runs a history, then mends everything and waits for calm. */
 export function play(size: number, options: NetworkOptions, list: ReadonlyArray<Action>): Outcome {
   const network = new Network(options)
-  ;(network as any).hooks = hooks
   network.cluster(size)
   for (const action of list) {
     act(network, action)

@@ -256,15 +256,16 @@ describe("limits", () => {
       { pendingMax: 2 },
     ))
 
-  test("more processes than processesMax are refused", () =>
+  test("more names than namesMax are refused: of processes, and additional ones", () =>
     withNode(
       async (node) => {
         await node.start(Counter, "x")
         const error = await failure(node.start(Counter, "y"))
-        assert.match(error.message, /processesMax of 1/)
+        assert.match(error.message, /namesMax of 1/)
         await node.stopProcess(Counter, "x")
-        await node.start(Counter, "y")
+        const y = await node.start(Counter, "y")
+        assert.match((await failure(node.register("leader", y))).message, /namesMax of 1/)
       },
-      { processesMax: 1 },
+      { namesMax: 1 },
     ))
 })
