@@ -131,12 +131,13 @@ export function justified(state: State, name: string): string | undefined {
     names.filter((other) => trusted.includes(other)).length
   const quorum = quorumOf(trusted.length)
   const { accusers, hard } = peer.claim
+  const past = (since: number, millis: number): boolean => since + millis <= state.now
+  if (of(accusers) >= quorum && past(peer.accusedAt, suspicionMillis)) return undefined
+  const some = accusers.length >= Math.min(2, trusted.length)
+  if (some && past(peer.accusedAt, 6 * suspicionMillis)) return undefined
+  if (of(hard) >= quorum && past(peer.hardAt, hardGraceMillis)) return undefined
+  if (past(peer.heardAt, suspicionMillis)) return undefined
   const since = state.now - peer.accusedAt
-  if (of(accusers) >= quorum && since >= suspicionMillis) return undefined
-  if (accusers.length >= Math.min(2, trusted.length) && since >= 6 * suspicionMillis)
-    return undefined
-  if (of(hard) >= quorum && state.now - peer.hardAt >= hardGraceMillis) return undefined
-  if (state.now - peer.heardAt >= suspicionMillis) return undefined
   return `${name} is down by ${accusers.join()} of ${trusted.join()} after ${since} ms`
 }
 

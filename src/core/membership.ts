@@ -243,10 +243,7 @@ function linkUp(at: At, name: string, epoch: number, address: string): void {
     asked: undefined,
   })
   const peer = state.peers.get(name)
-  if (peer?.claim.epoch === epoch) {
-    peer.heardAt = now
-    peer.lostEpoch = 0
-  }
+  if (peer?.claim.epoch === epoch) peer.heardAt = now
   Contact.connected(at, name, address)
 }
 

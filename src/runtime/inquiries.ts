@@ -5,7 +5,7 @@
  */
 import type { Data } from "../wire/message.ts"
 import * as Envelope from "./envelope.ts"
-import { Unreachable } from "./errors.ts"
+import { NodeDown, Unreachable } from "./errors.ts"
 import type { Parts } from "./parts.ts"
 import { Sweep } from "./sweep.ts"
 
@@ -23,6 +23,7 @@ interface Asked {
   readonly node: string
   readonly deadline: number
   readonly settle: (answer: Answer | undefined) => void
+  readonly lost: () => void
 }
 
 /** The questions under way from this node. */
@@ -38,16 +39,20 @@ export class Inquiries {
   }
 
   /**
-   * Asks a node; undefined when it doesn't answer in time, or goes away. Rejects with Unreachable when
-   * there is no link to it.
+   * Asks a node; undefined when it doesn't answer in time. Rejects with Unreachable when there is no link
+   * to it, and with that or NodeDown when it goes away meanwhile.
    */
   ask(node: string, question: Question, timeoutMillis: number): Promise<Answer | undefined> {
     const { links, platform } = this.#parts
     const link = links.get(node)
     if (link === undefined) return Promise.reject(new Unreachable(question.name, node))
-    return new Promise((settle) => {
+    return new Promise((settle, reject) => {
       const id = ++this.#lastId
-      this.#asked.set(id, { node, deadline: platform.now() + timeoutMillis, settle })
+      const { _tag, name } = question
+      // A reservation that nobody answers is none; what else was asked may have been done.
+      const lost = (): void =>
+        reject(_tag === "Reserve" ? new Unreachable(name, node) : new NodeDown(name, node))
+      this.#asked.set(id, { node, deadline: platform.now() + timeoutMillis, settle, lost })
       this.#sweep.later()
       Envelope.data(link, { ...question, id })
     })
@@ -60,7 +65,11 @@ export class Inquiries {
 
   /** The link to a node is gone, and its answers with it. */
   linkDown(node: string): void {
-    for (const [id, asked] of [...this.#asked]) if (asked.node === node) this.#settle(id, undefined)
+    for (const [id, asked] of [...this.#asked]) {
+      if (asked.node !== node) continue
+      this.#asked.delete(id)
+      asked.lost()
+    }
   }
 
   /** The node ends. */
