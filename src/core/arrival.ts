@@ -50,10 +50,8 @@ export function committed(at: At, from: string, slot: number, generation: number
   const { state } = at
   const move = state.incoming.get(slot)
   const ready = move?.stage === "installed" || move?.stage === "left"
-  if (ready && move.generation === generation && move.from === from) {
-    activate(at, slot, move, generation)
-    return Placement.send(at, from, { _tag: "Done", slot, generation })
-  }
+  if (ready && move.generation === generation && move.from === from)
+    return activate(at, slot, move, generation)
   // It may be long ago, and the slot be elsewhere by now: what counts is that the states arrived.
   const done = (state.arrived.get(slot) ?? 0) >= generation
   Placement.send(at, from, { _tag: done ? "Done" : "Refuse", slot, generation })
@@ -102,6 +100,13 @@ export function relinked(at: At, peer: string): void {
     if (move.from === peer && move.doubtful && move.stage === "installed") discard(at, slot)
 }
 
+/** The old owner serves on. */
+export function cancelled(at: At, from: string, slot: number, generation: number): void {
+  const move = at.state.incoming.get(slot)
+  if (move?.from !== from || move.generation !== generation || move.stage === "active") return
+  discard(at, slot)
+}
+
 /** Gives a standby up. */
 export function discard(at: At, slot: number): void {
   at.state.incoming.delete(slot)
@@ -109,7 +114,18 @@ export function discard(at: At, slot: number): void {
   Placement.reconsider(at, slot)
 }
 
-/** The old owner has passed on everything that it had queued. */
+/**
+ * The old owner has passed on everything that it had queued. Only now it hears that I serve: the names
+ * are registered since the commit, and their registrations go before this word.
+ */
+export function drained(at: At, from: string, slot: number, generation: number): void {
+  const move = at.state.incoming.get(slot)
+  if (move?.from !== from || move.generation !== generation || move.stage !== "active") return
+  opened(at, slot, generation)
+  Placement.send(at, from, { _tag: "Done", slot, generation })
+}
+
+/** From here on I take messages from everybody. */
 export function opened(at: At, slot: number, generation: number): void {
   const move = at.state.incoming.get(slot)
   if (move?.stage !== "active" || move.generation !== generation) return

@@ -93,7 +93,7 @@ function open(at: At, contact: Contact, address: string, peer: string | undefine
 export function failed(at: At, address: string, reason: Failure): void {
   const { state } = at
   const until = state.dials.get(address)
-  // It was somebody else's name that was rejected, so to speak.
+  // Dialled as the instance that I was before: that says nothing about the one I am now.
   const outdated = until !== undefined && until - DIAL_MILLIS <= state.renewedAt
   state.dials.delete(address)
   state.contactsChanged = true

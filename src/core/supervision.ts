@@ -369,13 +369,8 @@ function receive(at: At, from: string, message: Message): void {
   if (!(slot >= 0 && slot < Ring.SLOTS)) return
   if (message._tag === "Offer") return Arrival.offered(at, from, slot, generation)
   if (message._tag === "Commit") return Arrival.committed(at, from, slot, generation)
-  const incoming = state.incoming.get(slot)
-  if (message._tag === "Drained" || message._tag === "Cancel") {
-    if (incoming?.from !== from || incoming.generation !== generation) return
-    if (message._tag === "Drained") return Arrival.opened(at, slot, generation)
-    if (incoming.stage !== "active") Arrival.discard(at, slot)
-    return
-  }
+  if (message._tag === "Drained") return Arrival.drained(at, from, slot, generation)
+  if (message._tag === "Cancel") return Arrival.cancelled(at, from, slot, generation)
   const move = state.outgoing.get(slot)
   if (move === undefined || move.to !== from || move.generation !== generation) return
   Departure.answered(at, slot, move, message._tag)

@@ -11,15 +11,7 @@ import { Call } from "./calls.ts"
 import { type Cell, FROZEN, type Mail, STARTING, STOPPED } from "./cell.ts"
 import type { Method } from "./definition.ts"
 import * as Envelope from "./envelope.ts"
-import {
-  NodeDown,
-  NoProcess,
-  NotData,
-  Overloaded,
-  reasonOf,
-  TooLarge,
-  Unreachable,
-} from "./errors.ts"
+import { NodeDown, NoProcess, NotData, Overloaded, reasonOf, TooLarge } from "./errors.ts"
 import { Fences } from "./fences.ts"
 import type { Link } from "./link.ts"
 import type { Names } from "./names.ts"
@@ -30,7 +22,7 @@ import type { Starts } from "./starts.ts"
 import { Visitor } from "./visitor.ts"
 import { Waiting } from "./waiting.ts"
 
-/** Nodes a message may pass through on its way to a name that moves. */
+/** Nodes a message passes through on its way to a name that moves before it rests. */
 const HOPS_MAX = 8
 /** How often a call looks for a process that had just gone when it came. */
 const RETRIES_MAX = 3
@@ -186,7 +178,8 @@ export class Router implements Caller {
     }
     const slot = Ring.slot(name)
     const { supervision, registry } = core
-    const coming = supervision.incoming.has(slot) || this.#starts.pending(name)
+    const moving = supervision.incoming.has(slot) || supervision.outgoing.has(slot)
+    const coming = moving || this.#starts.pending(name)
     if (coming || this.#names.recoverable(name)) return this.#waiting.hold(name, mail)
     const holder =
       Registry.grant(registry, slot)?.table.owner ?? Ring.ownerOfSlot(supervision.ring, slot)
@@ -196,10 +189,15 @@ export class Router implements Caller {
         ? this.#fail(mail, new NoProcess(name))
         : this.#waiting.hold(name, mail)
     }
-    if (hops >= HOPS_MAX) return this.#fail(mail, new NoProcess(name))
     const link = links.get(holder)
     if (link === undefined) return this.#waiting.hold(name, mail)
     return this.#transmit(link, 0, name, mail, hops)
+  }
+
+  /** Sent in circles, as nodes don't agree on the ring yet: it waits here until they may. */
+  #rest(name: string, mail: Mail): Error | undefined {
+    if (mail instanceof Visitor) mail.hops = 0
+    return this.#waiting.hold(name, mail)
   }
 
   #fail<E extends Error>(mail: Mail, error: E): E {
@@ -211,7 +209,7 @@ export class Router implements Caller {
   #transmit(link: Link, pid: number, name: string, mail: Mail, hops: number): Error | undefined {
     const { method } = mail
     if (method === undefined) return undefined
-    if (hops >= HOPS_MAX) return this.#fail(mail, new Unreachable(name, link.peer.name))
+    if (hops >= HOPS_MAX) return this.#rest(name, mail)
     if (link.full)
       return this.#fail(
         mail,

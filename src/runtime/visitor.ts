@@ -17,8 +17,8 @@ export class Visitor implements Mail, Reply {
   /** The number that `origin` knows the call by; 0 for a cast. */
   readonly id: number
   readonly process: string
-  /** How many nodes it has passed through. */
-  readonly hops: number
+  /** How many nodes it has passed through since it last rested. */
+  hops: number
   readonly #replies: Replies
 
   constructor(
