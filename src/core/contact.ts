@@ -172,8 +172,8 @@ function lost(state: State, { name, claim }: Peer): boolean {
 function covered(state: State, address: string): boolean {
   for (const link of state.links.values()) if (link.address === address) return true
   for (const peer of state.view) if (peer.claim.address === address) return true
-  for (const name of state.bans.keys()) {
-    if (Roster.banned(state, name) && state.peers.get(name)?.claim.address === address) return true
+  for (const [name, ban] of state.bans) {
+    if (ban.by !== "nobody" && Roster.isAt(state, name, ban, address)) return true
   }
   return false
 }

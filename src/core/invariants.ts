@@ -9,6 +9,9 @@ import * as Claims from "./claim.ts"
 import type { Event } from "./member.ts"
 import * as Membership from "./membership.ts"
 import { observersOf } from "./observers.ts"
+import type { Entry } from "./registry.ts"
+import * as Registry from "./registry.ts"
+import * as Ring from "./ring.ts"
 import type { State } from "./roster.ts"
 import { quorumOf } from "./suspicion.ts"
 
@@ -155,6 +158,68 @@ export function agreed(states: ReadonlyArray<State>): string | undefined {
     if (Membership.viewHash(state) !== Membership.viewHash(states[0] as State)) {
       return `the hash of ${state.self.name}'s view differs`
     }
+  }
+  return undefined
+}
+
+// --- names and their places ----------------------------------------------------------------------
+
+/** The best claim of every name stands first, one per owner, each by an owner that is up. */
+export function ranked(state: Registry.State): string | undefined {
+  for (const [name, head] of state.index) {
+    const owners = new Set<string>()
+    for (let entry: Entry | undefined = head; entry !== undefined; entry = entry.next) {
+      const { table, next } = entry
+      if (entry.name !== name) return `${entry.name} among the claims of ${name}`
+      if (owners.has(table.owner)) return `${table.owner} claims ${name} twice`
+      if (state.tables.get(table.owner) !== table) return `${name} is of a former ${table.owner}`
+      if (table.hidden !== undefined) return `${name} is of ${table.owner}, which is down`
+      if (next !== undefined && !Registry.beats(state.policy, entry, next))
+        return `${table.owner} stands before ${next.table.owner} for ${name}`
+      owners.add(table.owner)
+    }
+  }
+  return undefined
+}
+
+/** Once it is quiet: everybody has the same server for every name and the same holder of every slot. */
+export function unanimous(states: ReadonlyArray<Registry.State>): string | undefined {
+  const first = states[0]
+  if (first === undefined) return undefined
+  for (const state of states) {
+    const wrong =
+      differ(first, state, first.index, state.index) ??
+      differ(first, state, first.grants, state.grants)
+    if (wrong !== undefined) return wrong
+  }
+  return undefined
+}
+
+type Held = { readonly table: { readonly owner: string }; readonly generation: number }
+
+function differ<K>(
+  a: Registry.State,
+  b: Registry.State,
+  these: ReadonlyMap<K, Held>,
+  those: ReadonlyMap<K, Held>,
+): string | undefined {
+  const text = (held: Held | undefined): string =>
+    held === undefined ? "nobody" : `${held.table.owner} (${held.generation})`
+  for (const key of new Set([...these.keys(), ...those.keys()])) {
+    const [one, other] = [text(these.get(key)), text(those.get(key))]
+    if (one !== other) return `${key} is with ${one} for ${a.name}, with ${other} for ${b.name}`
+  }
+  return undefined
+}
+
+/** Once it is quiet, if names move at all: every placed name of a node is its own by the ring. */
+export function placed(registry: Registry.State, ring: Ring.Ring): string | undefined {
+  for (const name of Registry.ownNames(registry)) {
+    if (!Registry.placed(name)) continue
+    const owner = Ring.owner(ring, name)
+    if (owner !== registry.name) return `${name} is with ${registry.name}, not with ${owner}`
+    const holder = Registry.grant(registry, Ring.slot(name))?.table.owner
+    if (holder !== registry.name) return `the slot of ${name} is with ${holder}`
   }
   return undefined
 }

@@ -41,8 +41,9 @@ function bid(at: At, name: string, epoch: number): void {
 
 function ban(at: At, name: string, by: "me" | "them"): void {
   const { state } = at
+  const address = (state.links.get(name) ?? state.peers.get(name)?.claim)?.address ?? ""
   state.bans.delete(name)
-  state.bans.set(name, { by, told: 0 })
+  state.bans.set(name, { by, address, told: 0 })
   for (const first of state.bans.keys()) {
     if (state.bans.size <= BANS_MAX) break
     state.bans.delete(first)
@@ -84,7 +85,7 @@ export function ended(at: At, name: string, epoch: number, reason: string): void
 export function connect(at: At, address: string): void {
   const { state, now } = at
   for (const [name, ban] of state.bans) {
-    if (state.peers.get(name)?.claim.address !== address) continue
+    if (!Roster.isAt(state, name, ban, address)) continue
     ban.by = "nobody"
     revise(at, name)
   }

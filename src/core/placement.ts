@@ -179,7 +179,7 @@ export function decide(at: At, id: number, slot: number): void {
     if (ids === undefined) state.waiting.set(slot, [id])
     else ids.push(id)
   }
-  if (!(slot >= 0 && slot < Ring.SLOTS)) {
+  if (!isSlot(slot)) {
     outputs.push({ _tag: "Denied", id })
     return
   }
@@ -202,6 +202,11 @@ export function decide(at: At, id: number, slot: number): void {
     write(at, slot, 1)
     allow(at, id, slot, 1)
   }
+}
+
+/** Whether it is a slot of the ring. */
+export function isSlot(slot: number): boolean {
+  return Number.isInteger(slot) && slot >= 0 && slot < Ring.SLOTS
 }
 
 function allow(at: At, id: number, slot: number, generation: number): void {

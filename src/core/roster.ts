@@ -153,6 +153,8 @@ export interface Contact {
 export interface Ban {
   /** Mine, the peer's own, or nobody's any more: then the next link begins with a new incarnation. */
   by: "me" | "them" | "nobody"
+  /** Where the peer was then. */
+  readonly address: string
   /** The epoch of the peer that knows it; 0 for none. */
   told: number
 }
@@ -213,6 +215,11 @@ export function linkTo(state: State, peer: Peer): Link | undefined {
 export function banned(state: State, name: string): boolean {
   const ban = state.bans.get(name)
   return ban !== undefined && ban.by !== "nobody"
+}
+
+/** Whether a peer that was parted with is at this address, or was then. */
+export function isAt(state: State, name: string, ban: Ban, address: string): boolean {
+  return ban.address === address || state.peers.get(name)?.claim.address === address
 }
 
 /** The observers of a member by the present view, sorted. */

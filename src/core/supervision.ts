@@ -366,7 +366,7 @@ function receive(at: At, from: string, message: Message): void {
     return
   }
   const { slot, generation } = message
-  if (!(slot >= 0 && slot < Ring.SLOTS)) return
+  if (!Placement.isSlot(slot)) return
   if (message._tag === "Offer") return Arrival.offered(at, from, slot, generation)
   if (message._tag === "Commit") return Arrival.committed(at, from, slot, generation)
   if (message._tag === "Drained") return Arrival.drained(at, from, slot, generation)

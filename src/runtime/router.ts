@@ -185,7 +185,7 @@ export class Router implements Caller {
       Registry.grant(registry, slot)?.table.owner ?? Ring.ownerOfSlot(supervision.ring, slot)
     if (holder === undefined) return this.#fail(mail, new NoProcess(name))
     if (holder === core.registry.name) {
-      return supervision.settled
+      return supervision.firm
         ? this.#fail(mail, new NoProcess(name))
         : this.#waiting.hold(name, mail)
     }

@@ -8,11 +8,10 @@ import * as Cluster from "../../src/core/cluster.ts"
 import * as Membership from "../../src/core/membership.ts"
 import * as Registry from "../../src/core/registry.ts"
 import type { Options as Supervising } from "../../src/core/supervision.ts"
-import type { Data, Told } from "./shell.ts"
+import type { Frame, Told } from "./shell.ts"
 import { Shell } from "./shell.ts"
+import { type Place, Wires } from "./wires.ts"
 import { World } from "./world.ts"
-
-export type Frame = Cluster.Message | Data
 
 export interface NetworkOptions {
   readonly seed: number
@@ -27,33 +26,22 @@ export interface NetworkOptions {
 }
 
 /** One process of a node. */
-export interface Node {
-  readonly name: string
-  readonly epoch: number
+export interface Node extends Place {
+  readonly generation: number
   state: Cluster.State
   readonly shell: Shell
   running: boolean
   reachable: boolean
   paused: boolean
+  /** It has left as planned. */
   left: boolean
   ready: boolean
   readonly events: Array<Membership.Event>
-  readonly links: Map<string, Link>
-  readonly dialling: Set<string>
-  held: Array<Told>
+  /** What came while it was paused. */
+  held: Array<() => void>
   inputs: Array<Told>
   busy: boolean
   timer: number
-}
-
-/** One side of a connection. */
-interface Link {
-  readonly from: Node
-  readonly to: Node
-  other: Link | undefined
-  open: boolean
-  /** Frames arrive in order: none before this time. */
-  clear: number
 }
 
 /** Who served a name last, and whether every full member has heard of it. */
@@ -65,12 +53,13 @@ interface Served {
 
 export class Network {
   readonly nodes: Array<Node> = []
-  /** Called with every frame that arrives; false loses it. */
-  filter: (from: Node, to: Node, frame: Frame) => boolean = () => true
+  readonly wires: Wires
   /** The names that every full member has heard of, at some time. */
   readonly known: Set<string> = new Set()
   /** For every name who served it last, and with which generation. */
   readonly served: Map<string, Served> = new Map()
+  /** How often each name was told to count while somebody served it. */
+  readonly counted: Map<string, number> = new Map()
   readonly #options: Required<NetworkOptions>
   readonly #world: World
 
@@ -84,7 +73,9 @@ export class Network {
       lax: false,
       ...options,
     }
-    this.#world = new World(options.seed, this.#options.latencyMillis)
+    const { seed, latencyMillis, lossPercent, doublePercent } = this.#options
+    this.#world = new World(seed, latencyMillis)
+    this.wires = new Wires(this.#world, lossPercent, doublePercent)
   }
 
   get now(): number {
@@ -110,16 +101,19 @@ export class Network {
     const { state, outputs } = Cluster.init({ membership, supervision: { rebalance } }, this.now)
     const node: Node = {
       name,
-      epoch,
+      generation: epoch,
       state,
+      epoch: () => node.state.registry.self.epoch,
+      input: (told) => this.input(node, told),
+      receive: (from, frame) => this.#whenRunning(node, () => receive(node, from, frame)),
       shell: new Shell({
         name,
         input: (told) => this.input(node, told),
-        send: (to, data) => this.#send(node, to, data),
-        after: (millis, run) => this.#after(node, millis, run),
+        send: (to, data) => this.wires.send(node, to, data),
+        after: (millis, run) => this.after(millis, () => this.#whenRunning(node, run)),
         delay: (purpose) => this.#world.chance(`${purpose} ${name}`, 400) / 100,
         served: (process) => this.#served(node, process.name, process.generation),
-        saw: (key) => this.#saw(key),
+        saw: (key, owner) => this.#saw(key, owner),
         holder: (key) => Registry.lookup(node.state.registry, key)?.table.owner,
       }),
       running: true,
@@ -153,10 +147,15 @@ export class Network {
 
   /** Takes an input, as the driver does: from inside an output, after the outputs before. */
   input(node: Node, told: Told): void {
-    if (!node.running) return
-    if (node.paused) node.held.push(told)
-    else node.inputs.push(told)
-    if (!node.busy && !node.paused) this.#drain(node)
+    this.#whenRunning(node, () => {
+      node.inputs.push(told)
+      if (!node.busy) this.#drain(node)
+    })
+  }
+
+  #whenRunning(node: Node, run: () => void): void {
+    if (node.paused) node.held.push(run)
+    else if (node.running) run()
   }
 
   #drain(node: Node): void {
@@ -178,6 +177,11 @@ export class Network {
 
   run(millis: number): void {
     this.#world.run(millis)
+  }
+
+  /** Does it so much later. */
+  after(millis: number, run: () => void): void {
+    this.#world.later(this.now + millis, run)
   }
 
   /** Lets time pass until it holds; how long that took. */
@@ -236,14 +240,6 @@ export class Network {
     })
   }
 
-  #after(node: Node, millis: number, run: () => void): void {
-    this.#world.later(this.now + millis, () => {
-      if (!node.running) return
-      if (node.paused) this.#after(node, 10, run)
-      else run()
-    })
-  }
-
   // --- faults ------------------------------------------------------------------------------------
 
   /** Nothing gets from one to the other, silently, until it is mended. */
@@ -265,22 +261,15 @@ export class Network {
 
   /** Both sides notice that their connection is gone. */
   reset(a: Node, b: Node): void {
-    for (const [one, two] of [
-      [a, b],
-      [b, a],
-    ] as const) {
-      const link = one.links.get(two.name)
-      if (link === undefined) continue
-      if (link.other !== undefined) link.other.open = false
-      this.#ended(link)
-    }
+    const link = a.links.get(b.name) ?? b.links.get(a.name)
+    if (link !== undefined) this.wires.reset(link)
   }
 
   /** The process ends: its host closes its connections, or is gone as well. */
   crash(node: Node, silently: boolean = false): void {
     node.running = false
     if (silently) node.reachable = false
-    else for (const link of [...node.links.values()]) this.#hangUp(link)
+    else for (const link of [...node.links.values()]) this.wires.hangUp(link)
   }
 
   pause(node: Node): void {
@@ -293,7 +282,7 @@ export class Network {
     node.held = []
     // What comes first after a stall, timers or frames, is up to the host.
     if (this.#world.chance("resume", 2) === 0) this.input(node, { _tag: "Tick" })
-    for (const told of held) this.input(node, told)
+    for (const run of held) this.#whenRunning(node, run)
     this.input(node, { _tag: "Tick" })
   }
 
@@ -302,18 +291,16 @@ export class Network {
   #perform(node: Node, output: Cluster.Output): void {
     switch (output._tag) {
       case "Send":
-        this.#send(node, output.to, output.message)
+        this.wires.send(node, output.to, output.message)
         return
       case "Broadcast":
-        for (const peer of [...node.links.keys()]) this.#send(node, peer, output.message)
+        for (const peer of [...node.links.keys()]) this.wires.send(node, peer, output.message)
         return
       case "Dial":
         return this.#dial(node, output.address, output.peer)
       case "Close": {
         const link = node.links.get(output.peer)
-        if (link === undefined) return
-        this.#hangUp(link)
-        node.links.delete(output.peer)
+        if (link !== undefined) this.wires.close(link)
         return
       }
       case "Event":
@@ -333,101 +320,24 @@ export class Network {
   }
 
   #dial(node: Node, address: string, peer: string | undefined): void {
-    if (node.dialling.has(address) || (peer !== undefined && node.links.has(peer))) return
-    node.dialling.add(address)
-    const fail = (reason: "refused" | "self" | "duplicate" | "timeout"): void => {
-      if (node.dialling.delete(address)) this.input(node, { _tag: "DialFailed", address, reason })
-    }
-    this.#world.later(this.now + 5_000, () => fail("timeout"))
+    if (peer !== undefined && node.links.has(peer)) return
     const host = this.nodes.findLast((other) => other.name === address)
-    this.#world.travel(node.name, address, this.#world.arrival(node.name, address), () => {
-      const back = (run: () => void): void =>
-        this.#world.travel(address, node.name, this.#world.arrival(address, node.name), run)
-      if (host === undefined || (!host.running && host.reachable))
-        return back(() => fail("refused"))
-      if (!host.running || host.paused || !node.running) return
-      if (host === node) return back(() => fail("self"))
-      const before = host.links.get(node.name)
-      if (before?.to === node && before.open) return back(() => fail("duplicate"))
-      if (before !== undefined) {
-        this.#hangUp(before)
-        host.links.delete(node.name)
-      }
-      this.#establish(host, node, () => fail("duplicate"))
-    })
-  }
-
-  #establish(host: Node, node: Node, fail: () => void): void {
-    const there: Link = { from: host, to: node, other: undefined, open: true, clear: 0 }
-    const here: Link = { from: node, to: host, other: there, open: true, clear: this.now }
-    there.other = here
-    host.links.set(node.name, there)
-    const epoch = node.state.registry.self.epoch
-    this.input(host, { _tag: "LinkUp", peer: node.name, epoch, address: node.name })
-    this.#deliver(there, () => {
-      if (!here.open) return fail()
-      if (node.links.get(host.name)?.open) {
-        this.#hangUp(here)
-        return fail()
-      }
-      node.dialling.delete(host.name)
-      node.links.set(host.name, here)
-      const theirs = host.state.registry.self.epoch
-      this.input(node, { _tag: "LinkUp", peer: host.name, epoch: theirs, address: host.name })
-    })
-  }
-
-  #send(node: Node, to: string, frame: Frame): boolean {
-    const link = node.links.get(to)
-    if (link === undefined || !link.open) return false
-    const { lossPercent, doublePercent } = this.#options
-    const pair = `${node.name}>${to}`
-    if (lossPercent > 0 && this.#world.chance(`loss ${pair}`, 100) < lossPercent) return true
-    const twice = doublePercent > 0 && this.#world.chance(`double ${pair}`, 100) < doublePercent
-    for (let i = 0; i < (twice ? 2 : 1); i++) {
-      this.#deliver(link, () => {
-        const { other } = link
-        if (other === undefined || link.to.links.get(node.name) !== other) return
-        if (this.filter(node, link.to, frame)) this.#receive(link.to, node.name, frame)
-      })
-    }
-    return true
-  }
-
-  #receive(node: Node, from: string, frame: Frame): void {
-    if (!node.running) return
-    if (frame._tag !== "Start" && frame._tag !== "State")
-      this.input(node, { _tag: "Message", from, message: frame })
-    else if (node.paused) this.#after(node, 0, () => node.shell.receive(frame))
-    else node.shell.receive(frame)
-  }
-
-  #hangUp(link: Link): void {
-    if (!link.open) return
-    link.open = false
-    const { other } = link
-    if (other !== undefined) this.#deliver(link, () => this.#ended(other))
-  }
-
-  #ended(link: Link): void {
-    link.open = false
-    const { from, to } = link
-    if (from.links.get(to.name) !== link) return
-    from.links.delete(to.name)
-    const { epoch } = to
-    this.input(from, { _tag: "LinkDown", peer: to.name, epoch, reason: "reset" })
-  }
-
-  #deliver(link: Link, run: () => void): void {
-    link.clear = Math.max(link.clear, this.#world.arrival(link.from.name, link.to.name))
-    this.#world.travel(link.from.name, link.to.name, link.clear, run)
+    this.wires.dial(node, address, host)
   }
 
   // --- the truth ---------------------------------------------------------------------------------
 
-  #saw(name: string): void {
+  /** Whoever serves the name counts once. */
+  bump(name: string): void {
+    const process = this.servers(name)[0]?.shell.processes.get(name)
+    if (process === undefined) return
+    process.counter++
+    this.counted.set(name, (this.counted.get(name) ?? 0) + 1)
+  }
+
+  #saw(name: string, owner: string): void {
     const served = this.served.get(name)
-    if (served === undefined || served.heard) return
+    if (served?.node !== owner || served.heard) return
     served.heard = this.full.every(({ state }) => {
       const entry = Registry.lookup(state.registry, name)
       return entry !== undefined && entry.generation >= served.generation
@@ -451,12 +361,12 @@ export class Network {
   /** What everybody has seen, for a failing test. */
   toString(): string {
     return this.nodes
-      .map(({ name, epoch, running, state, shell, events }) => {
+      .map(({ name, generation, running, state, shell, events }) => {
         const { outgoing, incoming, queue, settled, ring } = state.supervision
         const moves = `out ${JSON.stringify([...outgoing])} in ${JSON.stringify([...incoming])}`
         const served = [...shell.processes.values()].map((p) => `${p.name}:${p.generation}`)
         return (
-          `${name}.${epoch} ${running ? "runs" : "is down"}, ring ${ring.members.map(({ id }) => id)}` +
+          `${name}.${generation} ${running ? "runs" : "is down"}, ring ${ring.members.map(({ id }) => id)}` +
           ` ${settled ? "settled" : "open"}, ${moves} queue ${queue.length}, serves ${served}\n` +
           events
             .slice(-6)
@@ -466,4 +376,9 @@ export class Network {
       })
       .join("")
   }
+}
+
+function receive(node: Node, from: string, frame: Frame): void {
+  if (frame._tag === "Start" || frame._tag === "State") node.shell.receive(frame)
+  else node.input({ _tag: "Message", from, message: frame })
 }

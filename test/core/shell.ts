@@ -21,6 +21,10 @@ export type Data =
       readonly packed: ReadonlyArray<Packed>
     }
 
+/** What goes over a link. */
+export type Frame = Cluster.Message | Data
+
+/** A counter under a name. */
 export interface Process {
   readonly name: string
   generation: number
@@ -47,7 +51,7 @@ export interface Host {
   served(process: Process): void
   holder(name: string): string | undefined
   /** This node has heard that the name is there. */
-  saw(name: string): void
+  saw(name: string, owner: string): void
 }
 
 interface Start {
@@ -107,7 +111,7 @@ export class Shell {
   perform(output: Cluster.Output): void {
     switch (output._tag) {
       case "Changed":
-        if (output.after !== undefined) this.#host.saw(output.name)
+        if (output.after !== undefined) this.#host.saw(output.name, output.after.table.owner)
         return
       case "Granted":
         return this.#granted(output.id, output.slot, output.generation)

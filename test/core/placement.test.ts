@@ -1,0 +1,136 @@
+import assert from "node:assert/strict"
+import { describe, test } from "node:test"
+import * as Registry from "../../src/core/registry.ts"
+import * as Ring from "../../src/core/ring.ts"
+import * as Supervision from "../../src/core/supervision.ts"
+import { Bench, slotOf, word } from "./bench.ts"
+
+describe("a start", () => {
+  const ids = ["a", "b", "c"]
+
+  test("is granted to the ring owner, once, in a slot that nobody holds", () => {
+    const bench = new Bench("a")
+    bench.ring(ids)
+    const slot = slotOf("a", ids)
+    assert.deepEqual(bench.ask(slot).at(-1), { _tag: "Granted", id: 1, slot, generation: 1 })
+    const grant = Registry.grant(bench.registry, slot)
+    assert.equal(grant?.table.owner, "a")
+    const ring = bench.state.ring
+    assert.deepEqual(grant?.takeover, Ring.ownersOfSlot(ring, slot, 3).slice(1))
+    const { seq } = bench.registry.self
+    bench.ask(slot, 2)
+    assert.equal(bench.registry.self.seq, seq)
+    assert.deepEqual(bench.tags(), ["Granted"])
+  })
+
+  test("is sent on to the holder of its slot, else to the ring owner", () => {
+    const bench = new Bench("a")
+    bench.ring(ids)
+    const own = slotOf("a", ids)
+    bench.theirs("c", [{ _tag: "Grant", slot: own, generation: 3, takeover: [] }])
+    assert.deepEqual(bench.ask(own), [{ _tag: "Forward", id: 1, to: "c" }])
+    assert.deepEqual(bench.ask(slotOf("b", ids)), [{ _tag: "Forward", id: 1, to: "b" }])
+  })
+
+  test("is denied when there is no ring, and when there is no such slot", () => {
+    const bench = new Bench("a")
+    for (const slot of [0, -1, Ring.SLOTS, Number.NaN])
+      assert.deepEqual(bench.ask(slot)[0], { _tag: "Denied", id: 1 })
+    bench.ring(ids)
+    assert.deepEqual(bench.ask(-1), [{ _tag: "Denied", id: 1 }])
+  })
+
+  test("waits until everybody computes with the ring, and has taken over what it is heir of", () => {
+    const bench = new Bench("a")
+    bench.ring(ids, false)
+    const slot = slotOf("a", ids)
+    assert.deepEqual(bench.ask(slot), [])
+    const first = word(bench)
+    bench.hear("b", { _tag: "Settle", signature: first, ask: false })
+    assert.deepEqual(bench.tags(), [])
+    bench.hear("c", { _tag: "Settle", signature: first, ask: false })
+    assert.deepEqual(bench.tags(), [])
+    const last = word(bench)
+    assert.notEqual(last, first)
+    bench.hear("b", { _tag: "Settle", signature: last, ask: false })
+    assert.deepEqual(bench.tags(), [])
+    bench.hear("c", { _tag: "Settle", signature: last, ask: false })
+    assert.deepEqual(bench.tags(), ["Granted", "Settled"])
+  })
+
+  test("waits no longer than it must for somebody who doesn't say anything", () => {
+    const bench = new Bench("a")
+    bench.ring(ids, false)
+    const slot = slotOf("a", ids)
+    bench.agree("b")
+    bench.ask(slot)
+    const { settleMaxMillis } = Supervision.timing
+    const end = bench.state.changedAt + 2 * settleMaxMillis
+    for (; bench.now < end - 1; bench.now = Math.min(end - 1, Supervision.wakeAt(bench.state)))
+      assert.ok(!bench.step({ _tag: "Tick" }).some(({ _tag }) => _tag === "Granted"))
+    bench.now = end
+    bench.step({ _tag: "Tick" })
+    assert.deepEqual(bench.tags(), ["Granted", "Settled"])
+  })
+
+  test("waits while another ring is coming, and goes on when it doesn't come", () => {
+    const bench = new Bench("a")
+    bench.ring(ids)
+    const members = ids.map((id) => ({ id, weight: 1 }))
+    bench.step({ _tag: "Ring", members: [...members, { id: "d", weight: 1 }] })
+    assert.deepEqual(bench.ask(slotOf("a", ids)), [])
+    bench.step({ _tag: "Ring", members })
+    assert.deepEqual(bench.tags(), ["Granted"])
+  })
+
+  test("waits in a slot that a dead node held until somebody has taken it over", () => {
+    const bench = new Bench("a")
+    bench.ring(["a", "b", "c"])
+    const slot = slotOf("a", ["a", "b"])
+    bench.theirs("c", [{ _tag: "Grant", slot, generation: 4, takeover: ["b"] }])
+    Registry.step(bench.registry, { _tag: "MemberDown", now: 0, name: "c", epoch: 1 })
+    bench.step({ _tag: "Down", peer: "c" })
+    bench.ring(["a", "b"])
+    assert.ok(!bench.ask(slot).some(({ _tag }) => _tag === "Granted"))
+    bench.theirs("b", [{ _tag: "Grant", slot, generation: 5, takeover: ["a"] }])
+    bench.now += 1_000
+    bench.step({ _tag: "Tick" })
+    assert.deepEqual(bench.outputs.at(-1), { _tag: "Forward", id: 1, to: "b" })
+  })
+})
+
+describe("the word of a ring", () => {
+  test("a member that starts again under its name is somebody else: the ring is settled anew", () => {
+    const bench = new Bench("a")
+    const ids = ["a", "b"]
+    bench.ring(ids)
+    const before = word(bench)
+    Registry.step(bench.registry, { _tag: "MemberUp", now: 0, name: "b", epoch: 2 })
+    bench.step({ _tag: "Ring", members: ids.map((id) => ({ id, weight: 1 })) })
+    bench.now += 200
+    bench.step({ _tag: "Tick" })
+    assert.ok(!Supervision.quiet(bench.state))
+    assert.notEqual(word(bench), before)
+    bench.agree("b")
+    assert.ok(Supervision.quiet(bench.state))
+  })
+
+  test("so is this node itself when it had to take another epoch", () => {
+    const bench = new Bench("a")
+    bench.ring(["a", "b"])
+    Registry.step(bench.registry, { _tag: "Epoch", epoch: 7 })
+    bench.step({ _tag: "Tick" })
+    assert.ok(!Supervision.quiet(bench.state))
+  })
+
+  test("counts only from this link on: what was said on the one before is forgotten", () => {
+    const bench = new Bench("a")
+    bench.ring(["a", "b"])
+    bench.step({ _tag: "LinkDown", peer: "b" })
+    bench.step({ _tag: "LinkUp", peer: "b" })
+    bench.step({ _tag: "Slept" })
+    assert.ok(!Supervision.quiet(bench.state))
+    bench.agree("b")
+    assert.ok(Supervision.quiet(bench.state))
+  })
+})
