@@ -13,9 +13,9 @@
  * @module
  */
 
+import * as Agreement from "./agreement.ts"
 import * as Arrival from "./arrival.ts"
 import * as Departure from "./departure.ts"
-import { mix32 } from "./hash.ts"
 import type { At, Message, Output, State, Timing } from "./placement.ts"
 import * as Placement from "./placement.ts"
 import * as Registry from "./registry.ts"
@@ -37,7 +37,7 @@ export {
 /** The default timing. */
 export const timing: Timing = {
   downMillis: 50,
-  upMillis: 200,
+  upMillis: 100,
   settleMaxMillis: 2_000,
   moveMaxMillis: 5_000,
   retryMillis: 1_000,
@@ -141,7 +141,7 @@ export function step(state: State, input: Input, registry: Registry.State): Step
       // First what I stand by: with my word the peer gives up the other states that I sent it.
       for (const [slot, move] of state.outgoing)
         if (move.to === input.peer) Departure.recommit(at, slot, move)
-      tell(at, input.peer, false)
+      Agreement.tell(at, input.peer, false)
       break
     case "LinkDown":
       unlinked(at, input.peer)
@@ -171,7 +171,7 @@ export function step(state: State, input: Input, registry: Registry.State): Step
       Departure.forfeited(at, input.slot)
       break
     case "Slept":
-      doubt(at)
+      Agreement.doubt(at)
       break
     case "Leave":
       if (state.leaveBy === Number.POSITIVE_INFINITY)
@@ -193,7 +193,7 @@ export function step(state: State, input: Input, registry: Registry.State): Step
 /** When the machine next has something to do by itself. */
 export function wakeAt(state: State): number {
   let at = Math.min(state.next?.at ?? Number.POSITIVE_INFINITY, state.retryAt)
-  if (!state.firm) at = Math.min(at, forcedAt(state))
+  if (!state.firm) at = Math.min(at, Agreement.forcedAt(state))
   if (!state.drained) at = Math.min(at, state.leaveBy)
   if (state.outgoing.size + state.incoming.size > 0) at = Math.min(at, state.checkAt)
   return at
@@ -210,7 +210,8 @@ export function quiet(state: State): boolean {
 function plan(at: At, members: ReadonlyArray<Ring.Weighted>): void {
   const { state, now } = at
   const { downMillis, upMillis } = state.timing
-  const same = members.length > 0 && signatureOf(at, Ring.make(members)) === state.signature
+  const same =
+    members.length > 0 && Agreement.signatureOf(at, Ring.make(members)) === state.signature
   if (same) {
     state.next = undefined
     if (state.firm) reconsiderAll(at)
@@ -230,8 +231,9 @@ function advance(at: At): void {
   const { state, now } = at
   if (state.epoch !== at.registry.self.epoch) rename(at)
   if (state.next !== undefined && now >= state.next.at) change(at, state.next.members)
-  if (!state.settled && (agreed(at) || now >= forcedAt(state))) settle(at)
-  if (state.settled && !state.firm && (claimed(at) || now >= forcedAt(state))) confirm(at)
+  if (!state.settled && (Agreement.agreed(at) || now >= Agreement.forcedAt(state))) settle(at)
+  if (state.settled && !state.firm && (Agreement.claimed(at) || now >= Agreement.forcedAt(state)))
+    confirm(at)
   if (now >= state.retryAt) {
     // With another ring coming it isn't the time to decide: settling on that one will be.
     state.retryAt = state.next?.at ?? Number.POSITIVE_INFINITY
@@ -261,73 +263,13 @@ function change(at: At, members: ReadonlyArray<Ring.Weighted>): void {
   const before = state.ring
   state.next = undefined
   state.ring = Ring.make(members)
-  state.signature = signatureOf(at, state.ring)
-  unsettle(at)
+  state.signature = Agreement.signatureOf(at, state.ring)
+  Agreement.unsettle(at)
   if (Ring.signature(before) !== Ring.signature(state.ring)) {
     const ids = state.ring.members.map((member) => member.id)
     at.outputs.push({ _tag: "RingChanged", members: ids })
   }
-  tellAll(at, false)
-}
-
-/** Of the ring and of who its members are: one that starts again under its name is somebody else. */
-function signatureOf({ registry }: At, ring: Ring.Ring): number {
-  let hash = Ring.signature(ring)
-  for (const { id } of ring.members) {
-    const epoch = registry.tables.get(id)?.epoch ?? 0
-    hash = mix32(hash, mix32(epoch >>> 0, Math.floor(epoch / 2 ** 32)))
-  }
-  return hash
-}
-
-function unsettle({ state, now }: At): void {
-  state.settled = false
-  state.firm = false
-  state.changedAt = now
-}
-
-/** What is said of a ring: that I compute with it, and then that I have taken over what I am heir of. */
-function words({ signature }: State): { readonly agreed: number; readonly claimed: number } {
-  return { agreed: signature, claimed: mix32(signature, 1) }
-}
-
-function tell(at: At, peer: string, ask: boolean): void {
-  const { agreed, claimed } = words(at.state)
-  const signature = at.state.settled ? claimed : agreed
-  Placement.send(at, peer, { _tag: "Settle", signature, ask })
-}
-
-function tellAll(at: At, ask: boolean): void {
-  for (const peer of [...at.state.echoes.keys()].sort()) tell(at, peer, ask)
-}
-
-/** This node didn't run for a while: what it believes of the others is to be confirmed first. */
-function doubt(at: At): void {
-  const { echoes } = at.state
-  for (const peer of echoes.keys()) echoes.set(peer, Number.NaN)
-  unsettle(at)
-  tellAll(at, true)
-}
-
-/** Whether everybody computes with my ring. */
-function agreed({ state }: At): boolean {
-  const { agreed, claimed } = words(state)
-  return others(state).every((echo) => echo === agreed || echo === claimed)
-}
-
-/** Whether everybody has taken over what it is heir of: the operations came before the word. */
-function claimed({ state }: At): boolean {
-  const { claimed } = words(state)
-  return others(state).every((echo) => echo === claimed)
-}
-
-function others({ ring, name, echoes }: State): ReadonlyArray<number | undefined> {
-  return ring.members.filter(({ id }) => id !== name).map(({ id }) => echoes.get(id))
-}
-
-/** When to go on without the word of those who don't say it. */
-function forcedAt({ settled, changedAt, timing }: State): number {
-  return changedAt + (settled ? 2 : 1) * timing.settleMaxMillis
+  Agreement.tellAll(at, false)
 }
 
 function settle(at: At): void {
@@ -335,7 +277,7 @@ function settle(at: At): void {
   at.state.bereftAt = at.now
   at.state.retryAt = Number.POSITIVE_INFINITY
   act(at)
-  tellAll(at, false)
+  Agreement.tellAll(at, false)
 }
 
 function confirm(at: At): void {
@@ -362,7 +304,7 @@ function receive(at: At, from: string, message: Message): void {
   if (message._tag === "Settle") {
     state.echoes.set(from, message.signature)
     Arrival.relinked(at, from)
-    if (message.ask) tell(at, from, false)
+    if (message.ask) Agreement.tell(at, from, false)
     return
   }
   const { slot, generation } = message
