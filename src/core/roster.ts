@@ -98,6 +98,8 @@ export interface Peer {
   /** When I first saw its present incarnation accused, and accused with hard evidence. */
   accusedAt: number
   hardAt: number
+  /** When a quorum of its observers had first accused it, as I know. */
+  agreedAt: number
   /** The epoch whose link to me ended: a refused dial is hard evidence then. */
   lostEpoch: number
   /** Set while I observe it. */
@@ -273,6 +275,7 @@ function renew(at: At, peer: Peer, before: Claim): void {
   const { claim } = peer
   peer.accusedAt = Number.POSITIVE_INFINITY
   peer.hardAt = Number.POSITIVE_INFINITY
+  peer.agreedAt = Number.POSITIVE_INFINITY
   peer.verdict = undefined
   // A probe under way was sent to an instance or a condition that is over.
   if (peer.probe !== undefined) peer.probe.seq = 0
@@ -324,6 +327,7 @@ export function enter(at: At, claim: Claim, from: string | undefined): Peer {
     heardAt: Number.NEGATIVE_INFINITY,
     accusedAt: Number.POSITIVE_INFINITY,
     hardAt: Number.POSITIVE_INFINITY,
+    agreedAt: Number.POSITIVE_INFINITY,
     lostEpoch: 0,
     probe: undefined,
     contact: { at: Number.POSITIVE_INFINITY, backoffMillis: BACKOFF_MILLIS },

@@ -20,6 +20,8 @@ export interface Verdict {
 
 /** With fewer accusers, where there are as many observers, nobody is ever removed. */
 const ACCUSERS_MIN = 2
+/** The quorum must have stood for this part of the suspicion time. (A crash needs no longer for it.) */
+const AGREED = 0.8
 /** Enough accusers that are no quorum need this many times the suspicion time. */
 const PATIENCE = 6
 
@@ -31,8 +33,11 @@ export function judge(state: State, peer: Peer): Verdict {
   const trusted = observers.filter((name) => isTrusted(state, name))
   const quorum = quorumOf(trusted.length)
   let at = Number.POSITIVE_INFINITY
-  if (count(trusted, claim.accusers) >= quorum) at = peer.accusedAt + suspicionMillis
-  else if (
+  if (count(trusted, claim.accusers) >= quorum) {
+    // A lone accuser may have been early, and wrong: time counts less before the quorum is there.
+    const agreedAt = peer.agreedAt + suspicionMillis * AGREED
+    at = Math.max(peer.accusedAt + suspicionMillis, agreedAt)
+  } else if (
     count(observers, claim.accusers) >= Math.max(1, Math.min(ACCUSERS_MIN, trusted.length))
   ) {
     at = peer.accusedAt + PATIENCE * suspicionMillis
@@ -62,6 +67,7 @@ export function deliberate(at: At): boolean {
   const due: Array<Peer> = []
   for (const peer of state.accused) {
     if (peer.verdict !== undefined) continue
+    agree(state, peer)
     const { at: when, reason } = judge(state, peer)
     if (when > now) continue
     due.push(peer)
@@ -70,6 +76,14 @@ export function deliberate(at: At): boolean {
   due.sort((a, b) => Claims.compare(a.name, b.name))
   for (const peer of due) remove(at, peer)
   return due.length > 0
+}
+
+/** Notes when a quorum has first accused the peer. */
+function agree(state: State, peer: Peer): void {
+  if (peer.agreedAt !== Number.POSITIVE_INFINITY) return
+  const { accusers } = peer.claim
+  const trusted = Roster.observers(state, peer.name).filter((name) => isTrusted(state, name))
+  if (count(trusted, accusers) >= quorumOf(trusted.length)) peer.agreedAt = state.now
 }
 
 function remove(at: At, peer: Peer): void {
@@ -96,6 +110,7 @@ export function wakeAt(state: State): number {
 export function pause(state: State, millis: number): void {
   for (const peer of state.accused) {
     peer.accusedAt += millis
+    peer.agreedAt += millis
     peer.hardAt += millis
     peer.heardAt += millis
   }
@@ -105,6 +120,7 @@ export function pause(state: State, millis: number): void {
 export function restart(state: State, now: number): void {
   for (const peer of state.accused) {
     if (peer.accusedAt < now) peer.accusedAt = now
+    if (peer.agreedAt < now) peer.agreedAt = now
     if (peer.hardAt < now) peer.hardAt = now
     peer.heardAt = now
   }
