@@ -21,7 +21,7 @@ export interface Verdict {
 /** With fewer accusers, where there are as many observers, nobody is ever removed. */
 const ACCUSERS_MIN = 2
 /** The quorum must have stood for this part of the suspicion time. (A crash needs no longer for it.) */
-const AGREED = 0.8
+const AGREED = 0.75
 /** Enough accusers that are no quorum need this many times the suspicion time. */
 const PATIENCE = 6
 

@@ -157,6 +157,17 @@ describe("regression 8", () => {
     assert.deepEqual(orphans(world, "b"), ["x", "y"])
   })
 
+  test("news of an incarnation that is over brings nothing back", () => {
+    const world = trio()
+    Registries.birth(world, "a", 2)
+    Registries.put(world, "a", "x")
+    Registries.settle(world)
+    Registries.down(world, "b", "a")
+    Registries.step(world, "b", { _tag: "MemberUp", now: world.now, name: "a", epoch: 1 })
+    assert.equal(Registries.lookup(world, "b", "x"), undefined)
+    assert.equal(Registries.table(world, "b", "a").epoch, 2)
+  })
+
   test("a node that had to take a new epoch keeps what it has registered", () => {
     const world = trio()
     for (const name of ["x", "y"]) Registries.put(world, "a", name)

@@ -3,7 +3,7 @@ import { describe, test } from "node:test"
 import * as Registry from "../../src/core/registry.ts"
 import * as Ring from "../../src/core/ring.ts"
 import * as Supervision from "../../src/core/supervision.ts"
-import { Bench, slotOf, word } from "./bench.ts"
+import { Bench, committed, slotOf, word } from "./bench.ts"
 
 describe("a start", () => {
   const ids = ["a", "b", "c"]
@@ -83,6 +83,24 @@ describe("a start", () => {
     assert.deepEqual(bench.tags(), ["Granted"])
   })
 
+  test("waits in a slot that is on its way to another node, and is sent on to that one", () => {
+    const { bench, slot, generation } = committed()
+    assert.deepEqual(bench.ask(slot), [])
+    bench.theirs("b", [{ _tag: "Grant", slot, generation, takeover: [] }])
+    bench.hear("b", { _tag: "Done", slot, generation })
+    assert.deepEqual(bench.tags(), ["Forget", "Forward"])
+  })
+
+  test("waits in a slot that comes from another node until that is done, or off", () => {
+    const bench = new Bench("b")
+    bench.ring(["a", "b"])
+    const slot = slotOf("b", ["a", "b"])
+    bench.hear("a", { _tag: "Offer", slot, generation: 2 })
+    assert.deepEqual(bench.ask(slot), [])
+    bench.hear("a", { _tag: "Cancel", slot, generation: 2 })
+    assert.deepEqual(bench.tags(), ["Discard", "Granted"])
+  })
+
   test("waits in a slot that a dead node held until somebody has taken it over", () => {
     const bench = new Bench("a")
     bench.ring(["a", "b", "c"])
@@ -132,5 +150,13 @@ describe("the word of a ring", () => {
     assert.ok(!Supervision.quiet(bench.state))
     bench.agree("b")
     assert.ok(Supervision.quiet(bench.state))
+    // The same ring again after another one, and no word since.
+    bench.step({ _tag: "LinkDown", peer: "b" })
+    for (const ids of [["a"], ["a", "b"]]) {
+      bench.step({ _tag: "Ring", members: ids.map((id) => ({ id, weight: 1 })) })
+      bench.now += 200
+      bench.step({ _tag: "Tick" })
+    }
+    assert.ok(!Supervision.quiet(bench.state))
   })
 })

@@ -30,6 +30,23 @@ describe("takeover", () => {
     }
   })
 
+  test("nothing is taken over while another ring is coming", () => {
+    const slot = slotOf("a", ["a", "b"])
+    const bench = new Bench("a")
+    bench.ring(["a", "b", "c"])
+    bench.theirs("c", [
+      { _tag: "Grant", slot, generation: 1, takeover: ["a"] },
+      put(nameIn(slot), 1),
+    ])
+    const members = ["a", "b", "c", "d"].map((id) => ({ id, weight: 1 }))
+    bench.step({ _tag: "Ring", members })
+    Registry.step(bench.registry, { _tag: "MemberDown", now: 0, name: "c", epoch: 1 })
+    bench.step({ _tag: "Down", peer: "c" })
+    bench.now += Supervision.timing.downMillis
+    bench.step({ _tag: "Tick" })
+    assert.deepEqual(bench.tags(), [])
+  })
+
   test("what the heir doesn't take, as it hasn't heard of it, the next in the ranking takes", () => {
     const slot = slotOf("b", ["a", "b"])
     const bench = new Bench("a")
