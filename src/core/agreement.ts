@@ -9,7 +9,11 @@
 import { mix32 } from "./hash.ts"
 import type { At, State } from "./placement.ts"
 import * as Placement from "./placement.ts"
+import * as Registry from "./registry.ts"
 import * as Ring from "./ring.ts"
+
+/** How often to look whether operations that are missing have come. */
+const LOOK_MILLIS = 10
 
 /** Of the ring and of who its members are: one that starts again under its name is somebody else. */
 export function signatureOf({ registry }: At, ring: Ring.Ring): number {
@@ -48,10 +52,17 @@ export function doubt(at: At): void {
   tellAll(at, true)
 }
 
-/** Whether everybody computes with my ring. */
-export function agreed({ state }: At): boolean {
+/**
+ * Whether everybody computes with my ring, and all that they had written before they said so is here:
+ * after a partition it isn't sent, it has to be asked for.
+ */
+export function agreed({ state, registry, now }: At): boolean {
   const { agreed, claimed } = words(state)
-  return others(state).every((echo) => echo === agreed || echo === claimed)
+  state.lookAt = Number.POSITIVE_INFINITY
+  if (!others(state).every((echo) => echo === agreed || echo === claimed)) return false
+  if (state.ring.members.every(({ id }) => Registry.complete(registry, id))) return true
+  state.lookAt = now + LOOK_MILLIS
+  return false
 }
 
 /** Whether everybody has taken over what it is heir of: the operations came before the word. */

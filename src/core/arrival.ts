@@ -12,6 +12,11 @@ import * as Ring from "./ring.ts"
 /** Answers the offer of a slot. */
 export function offered(at: At, from: string, slot: number, generation: number): void {
   const { state, now } = at
+  // What I serve there myself, and is yet to lose against theirs or win, is only known by then.
+  if (!state.settled) {
+    state.offers.set(slot, { from, generation })
+    return
+  }
   if (!acceptable(at, from, slot, generation))
     return Placement.send(at, from, { _tag: "Refuse", slot, generation })
   if (state.incoming.has(slot)) at.outputs.push({ _tag: "Discard", slot })
@@ -86,6 +91,7 @@ export function bereave(at: At, peer: string): void {
 /** Without the link the old owner gives up what it hasn't committed, and can't say so. */
 export function unlinked(at: At, peer: string): void {
   const { state } = at
+  for (const [slot, offer] of state.offers) if (offer.from === peer) state.offers.delete(slot)
   for (const [slot, move] of state.incoming) {
     if (move.from !== peer) continue
     if (move.stage === "installed") state.incoming.set(slot, { ...move, doubtful: true })
@@ -102,6 +108,8 @@ export function relinked(at: At, peer: string): void {
 
 /** The old owner serves on. */
 export function cancelled(at: At, from: string, slot: number, generation: number): void {
+  const offer = at.state.offers.get(slot)
+  if (offer?.from === from && offer.generation === generation) at.state.offers.delete(slot)
   const move = at.state.incoming.get(slot)
   if (move?.from !== from || move.generation !== generation || move.stage === "active") return
   discard(at, slot)

@@ -231,6 +231,7 @@ export function show(state: State, table: Table.Table, outputs: Array<Output>): 
   const contents = table.hidden as Contents
   state.hiding = state.hiding.filter((other) => other !== contents)
   table.hidden = undefined
+  table.latest = Number.POSITIVE_INFINITY
   table.names = 0
   for (const entry of contents.entries.values()) {
     insertEntry(state, { ...entry, used: false, next: undefined }, outputs)

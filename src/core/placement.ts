@@ -132,6 +132,8 @@ export interface State {
   epoch: number
   /** The latest word of every node that there is a link to; NaN before the first. */
   readonly echoes: Map<string, number>
+  /** When to look again whether operations have come that were missing to settle. */
+  lookAt: number
   /** Everybody computes with this ring: what its dead left behind can be taken over. */
   settled: boolean
   /** Everybody has: what nobody holds by now is free. */
@@ -139,6 +141,8 @@ export interface State {
   changedAt: number
   readonly outgoing: Map<number, Outgoing>
   readonly incoming: Map<number, Incoming>
+  /** Offers that came before this node had settled, by slot. */
+  readonly offers: Map<number, { readonly from: string; readonly generation: number }>
   /** The generation with which I last got each slot, for old owners that haven't heard of it. */
   readonly arrived: Map<number, number>
   /** Slots still to be moved. */

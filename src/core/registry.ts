@@ -324,6 +324,12 @@ export function covers(
   })
 }
 
+/** Whether everything is here that this owner had written when it, or its last word, was last heard. */
+export function complete(state: State, owner: string): boolean {
+  const table = state.tables.get(owner)
+  return table === state.self || (table !== undefined && table.seq >= table.latest)
+}
+
 /** How many names live nodes hold. */
 export function count(state: State): number {
   return state.index.size

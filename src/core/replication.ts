@@ -51,6 +51,8 @@ export function receive(
   if (table === state.self) return
   if (message._tag === "Snapshot") return receiveSnapshot(state, now, from, table, message, outputs)
   if (!Number.isSafeInteger(message.from)) return
+  const last = message.from + message.ops.length - 1
+  if (table.latest < last) table.latest = last
   if (message.from > table.seq + 1) return ask(now, from, table, outputs)
   const { ops } = message
   const first = Math.max(0, table.seq + 1 - message.from)
@@ -193,6 +195,7 @@ function receiveTables(
   for (const theirs of message.tables) {
     const table = state.tables.get(theirs.owner)
     if (table === undefined || table === state.self || table.hidden !== undefined) continue
+    if (theirs.owner === from && table.epoch === theirs.epoch) table.latest = theirs.seq
     if (table.epoch === theirs.epoch && theirs.seq > table.seq) ask(now, from, table, outputs)
   }
   if (message.answer) outputs.push({ _tag: "Send", to: from, message: tablesOf(state, false) })

@@ -110,11 +110,13 @@ export function init(options: Options): State {
     signature: 0,
     epoch: 0,
     echoes: new Map(),
+    lookAt: Number.POSITIVE_INFINITY,
     settled: false,
     firm: false,
     changedAt: 0,
     outgoing: new Map(),
     incoming: new Map(),
+    offers: new Map(),
     arrived: new Map(),
     queue: [],
     checkAt: 0,
@@ -194,6 +196,7 @@ export function step(state: State, input: Input, registry: Registry.State): Step
 export function wakeAt(state: State): number {
   let at = Math.min(state.next?.at ?? Number.POSITIVE_INFINITY, state.retryAt)
   if (!state.firm) at = Math.min(at, Agreement.forcedAt(state))
+  if (!state.settled) at = Math.min(at, state.lookAt)
   if (!state.drained) at = Math.min(at, state.leaveBy)
   if (state.outgoing.size + state.incoming.size > 0) at = Math.min(at, state.checkAt)
   return at
@@ -278,6 +281,9 @@ function settle(at: At): void {
   at.state.retryAt = Number.POSITIVE_INFINITY
   act(at)
   Agreement.tellAll(at, false)
+  for (const [slot, { from, generation }] of at.state.offers)
+    Arrival.offered(at, from, slot, generation)
+  at.state.offers.clear()
 }
 
 function confirm(at: At): void {

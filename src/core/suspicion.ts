@@ -120,7 +120,6 @@ export function pause(state: State, millis: number): void {
 export function restart(state: State, now: number): void {
   for (const peer of state.accused) {
     if (peer.accusedAt < now) peer.accusedAt = now
-    if (peer.agreedAt < now) peer.agreedAt = now
     if (peer.hardAt < now) peer.hardAt = now
     peer.heardAt = now
   }

@@ -70,6 +70,8 @@ export interface Table {
   readonly epoch: number
   /** How many operations have been applied. */
   seq: number
+  /** How many there are, as far as is known: infinitely many until their owner has said. */
+  latest: number
   /** The newest operations, at most {@link LOG_MAX}; the last one has sequence `seq`. */
   log: Array<Op>
   /** Set while the owner is down: its claims, out of the index. */
@@ -100,6 +102,7 @@ export function make(owner: string, epoch: number): Table {
     owner,
     epoch,
     seq: 0,
+    latest: Number.POSITIVE_INFINITY,
     log: [],
     hidden: undefined,
     hiddenAt: 0,

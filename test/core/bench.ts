@@ -35,6 +35,7 @@ export class Bench {
       if (id === this.state.name) continue
       Registry.step(this.registry, { _tag: "MemberUp", now: this.now, name: id, epoch: 1 })
       if (!this.state.echoes.has(id)) this.step({ _tag: "LinkUp", peer: id })
+      this.listed(id)
     }
     this.step({ _tag: "Ring", members: ids.map((id) => ({ id, weight: 1 })) })
     this.now += 200
@@ -66,6 +67,14 @@ export class Bench {
     return this.outputs
       .map(({ _tag }) => _tag)
       .filter((tag) => tag !== "Registry" && tag !== "Send")
+  }
+
+  /** The peer says that it hasn't written anything that isn't here. */
+  listed(owner: string): void {
+    const table = this.registry.tables.get(owner)
+    const tables = [{ owner, epoch: table?.epoch ?? 1, seq: table?.seq ?? 0 }]
+    const message = { _tag: "Tables", tables, answer: false } as const
+    Registry.step(this.registry, { _tag: "Message", now: this.now, from: owner, message })
   }
 
   /** Another node's operations, from its first on. */

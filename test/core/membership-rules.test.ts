@@ -27,6 +27,28 @@ describe("the verdict", () => {
     }
   })
 
+  test("4. comes no earlier than three quarters of the suspicion time after the quorum", () => {
+    for (const [wait, late, after] of [
+      [600, 0, 3_000],
+      [2_000, 0, 4_250],
+      [2_000, 300, 4_550],
+    ] as const) {
+      const me = new Alone(names(4))
+      // A quorum against an earlier incarnation is void.
+      me.claims("b", [accused("c", ["b", "d", "e"])])
+      me.claims("c", [{ ...alive("c"), incarnation: 2 }])
+      const start = me.now
+      me.claims("b", [{ ...accused("c", ["b"]), incarnation: 2 }])
+      me.run(wait)
+      me.claims("d", [{ ...accused("c", ["d", "e"]), incarnation: 2 }])
+      me.run(200)
+      me.now = late === 0 ? me.now : Membership.wakeAt(me.state) + late
+      me.input({ _tag: "Tick" })
+      me.run(6_000)
+      assert.equal((me.downAt("c") ?? 0) - start, after)
+    }
+  })
+
   test("4. doesn't count observers that are suspected themselves, on either side", () => {
     const me = new Alone(names(4))
     // b, d and me observe c; three of four would be needed, but e is suspected.

@@ -141,7 +141,7 @@ export class Network {
   cluster(size: number): ReadonlyArray<Node> {
     const names = Array.from({ length: size }, (_, i) => `n${i}`)
     const nodes = names.map((name) => this.start(name, names))
-    this.until("formed", () => this.calm(nodes), 5_000)
+    this.until("formed", () => this.calm(nodes), 15_000)
     return nodes
   }
 

@@ -118,6 +118,36 @@ describe("a start", () => {
 })
 
 describe("the word of a ring", () => {
+  test("isn't enough: what its speaker had written before has to be here as well", () => {
+    const bench = new Bench("a")
+    bench.ring(["a", "b"])
+    const slot = slotOf("a", ["a"])
+    // Back after a partition: its table is shown as it was, and lists more than that.
+    Registry.step(bench.registry, { _tag: "MemberDown", now: 0, name: "b", epoch: 1 })
+    bench.step({ _tag: "Down", peer: "b" })
+    bench.ring(["a"])
+    Registry.step(bench.registry, { _tag: "MemberUp", now: bench.now, name: "b", epoch: 1 })
+    const settles = (): boolean => {
+      bench.now += 200
+      bench.step({ _tag: "Tick" })
+      bench.agree("b")
+      bench.agree("b")
+      return Supervision.quiet(bench.state)
+    }
+    bench.step({ _tag: "Ring", members: ["a", "b"].map((id) => ({ id, weight: 1 })) })
+    assert.ok(!settles())
+    const tables = [{ owner: "b", epoch: 1, seq: 1 }]
+    const message = { _tag: "Tables", tables, answer: false } as const
+    Registry.step(bench.registry, { _tag: "Message", now: bench.now, from: "b", message })
+    assert.ok(!settles())
+    // An offer that comes meanwhile is answered when it is known what there is.
+    bench.hear("b", { _tag: "Offer", slot, generation: 2 })
+    assert.deepEqual(bench.sent(), [])
+    bench.theirs("b", [{ _tag: "Grant", slot, generation: 1, takeover: [] }])
+    assert.ok(Supervision.wakeAt(bench.state) <= bench.now + 10)
+    assert.ok(settles())
+  })
+
   test("a member that starts again under its name is somebody else: the ring is settled anew", () => {
     const bench = new Bench("a")
     const ids = ["a", "b"]
@@ -129,6 +159,7 @@ describe("the word of a ring", () => {
     bench.step({ _tag: "Tick" })
     assert.ok(!Supervision.quiet(bench.state))
     assert.notEqual(word(bench), before)
+    bench.listed("b")
     bench.agree("b")
     assert.ok(Supervision.quiet(bench.state))
   })
