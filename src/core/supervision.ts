@@ -2,9 +2,10 @@
  * Supervision: who may start names in which slot, planned moves, and takeover after a crash.
  *
  * The right to start names in a slot is a grant, recorded in its holder's registry table. Only the
- * holder starts names there. A first grant is written, and a dead holder's is taken over, only once
- * every ring member has said that it computes with the same ring: as each node's registry operations
- * travel on the same link before that word, nobody can have granted what we don't see.
+ * holder starts names there. A dead holder's is taken over once every ring member has said that it
+ * computes with the same ring, and what it had written is here; a first one is written once every
+ * member has said that it has taken over what it is heir of. So nobody can have granted what we don't
+ * see. Who doesn't say so in time is waited for no longer: then generations decide.
  *
  * A planned move goes offer → accept → freeze → state → installed → commit → drained → done. Before
  * the commit the old owner can always resume; from then on only the new one serves, unless it dies
@@ -12,7 +13,6 @@
  *
  * @module
  */
-
 import * as Agreement from "./agreement.ts"
 import * as Arrival from "./arrival.ts"
 import * as Departure from "./departure.ts"
