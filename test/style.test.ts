@@ -148,7 +148,7 @@ describe("texts", () => {
         /(?<![\w.:@/-])\/(?:home|Users|root|work|tmp)\/\w+/g,
       ]),
     obeys: [
-      ["README.md", "Registry.lookup(name), https://example.com/home/page, ./work/a"],
+      ["README.md", "Registry.lookup(name), https://example.com/home/page, ./docs/a"],
       ["src/core/registry.ts", "registry.step(state)"],
     ],
     breaks: [

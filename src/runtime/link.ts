@@ -65,11 +65,6 @@ export class Link {
     if (rest.length > 0 && this.open) this.#read(rest)
   }
 
-  /** Bytes waiting here for the peer. */
-  get queuedBytes(): number {
-    return this.#writer.length
-  }
-
   /** Whether users' messages must wait: they get Overloaded. */
   get full(): boolean {
     return this.#writer.length >= this.#options.queueBytesMax

@@ -91,10 +91,6 @@ export class Links {
     return this.#byName.values()
   }
 
-  get size(): number {
-    return this.#byName.size
-  }
-
   /** Tries to connect; ends in `up` or `dialFailed`. */
   async dial(address: string, peer: string | undefined): Promise<void> {
     if (this.#dialling.has(address) || this.#closed) return

@@ -4,15 +4,6 @@ import { Effect } from "effect"
 import { type Node, type NodeEvent, Process } from "../../mod.ts"
 import { deferred, event, lone } from "./cluster.ts"
 
-class OutOfStock extends Error {
-  readonly _tag = "OutOfStock"
-  readonly sku: string
-  constructor(sku: string) {
-    super(`no ${sku}`)
-    this.sku = sku
-  }
-}
-
 const gates = new Map<string, { readonly opened: Promise<void>; readonly entered: () => void }>()
 const gate = (name: string): { open: () => void; entered: Promise<void> } => {
   const opened = deferred<void>()
@@ -22,25 +13,13 @@ const gate = (name: string): { open: () => void; entered: Promise<void> } => {
 }
 
 const Counter = Process.define("Counter", {
-  state: (init?: { start?: number }) => ({ n: init?.start ?? 0, log: [] as Array<string> }),
+  state: (init?: { start?: number }) => ({ n: init?.start ?? 0 }),
   calls: {
     get: (self) => self.state.n,
     add: (self, by: number) => {
       self.state.n += by
       return self.state.n
     },
-    list: (self) => self.state.log,
-    later: async (self, by: number) => {
-      await Promise.resolve()
-      self.state.n += by
-      return self.state.n
-    },
-    effect: (self, by: number) =>
-      Effect.sync(() => {
-        self.state.n += by
-        return self.state.n
-      }),
-    take: (_self, sku: string) => Effect.fail(new OutOfStock(sku)),
     die: () => Effect.die("a defect"),
     crash: (): number => {
       throw new Error("on purpose")
@@ -51,38 +30,18 @@ const Counter = Process.define("Counter", {
       await gates.get(name)?.opened
       return name
     },
-    keep: (self, value: unknown) => {
-      self.state.log = value as Array<string>
-      return value
-    },
-    bad: () => () => 1,
-    quit: (self, reason: string) => self.stop(reason),
-    who: (self) => `${self.node}/${self.key}`,
-    ask: (self, key: string) => self.ref(Other, key).echo(`from ${self.key}`),
     remind: (self, text: string) => {
       self.after(1, "note", text)
     },
-    aborted: (self) => self.signal.aborted,
   },
   casts: {
-    reset: (self) => {
-      self.state.n = 0
-    },
-    note: (self, text: string) => {
-      self.state.log.push(text)
-      noted.resolve(text)
-    },
+    note: (_self, text: string) => noted.resolve(text),
     fail: () => {
       throw new Error("in a cast")
     },
   },
 })
 let noted = deferred<string>()
-
-const Other = Process.define("Other", {
-  state: () => ({}),
-  calls: { echo: (_self, text: string) => `${text}!` },
-})
 
 async function failure(
   promise: Promise<unknown>,
@@ -96,7 +55,7 @@ async function failure(
 }
 
 const withNode = async (f: (node: Node) => Promise<void>, limits = {}): Promise<void> => {
-  await using node = await lone([Counter, Other], { limits })
+  await using node = await lone([Counter], { limits })
   await f(node)
 }
 
