@@ -14,6 +14,7 @@ interface Npm {
   readonly engines: Readonly<Record<string, string>>
   readonly exports: Readonly<Record<string, string | { types: string; default: string }>>
   readonly peerDependencies: Readonly<Record<string, string>>
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional: boolean }>>
   readonly devDependencies: Readonly<Record<string, string>>
 }
 
@@ -115,9 +116,10 @@ describe("the manifests", () => {
 
 describe("the lock file", () => {
   test("is that of the manifest", () => {
-    const { name, version, license, engines, peerDependencies, devDependencies } = npm
-    const own = { name, version, license, engines, peerDependencies, devDependencies }
-    assert.deepEqual(lock.packages[""], own)
+    const { name, version, license, engines } = npm
+    const { peerDependencies, peerDependenciesMeta, devDependencies } = npm
+    const needs = { peerDependencies, peerDependenciesMeta, devDependencies }
+    assert.deepEqual(lock.packages[""], { name, version, license, engines, ...needs })
   })
 
   test("knows the packages of every platform, so that it installs on all of them", () => {

@@ -14,6 +14,8 @@ import * as Ring from "./ring.ts"
 
 /** How often to look whether operations that are missing have come. */
 const LOOK_MILLIS = 10
+/** How often to ask again those who haven't said that they agree: a word may have been lost. */
+const REMIND_MILLIS = 1_000
 
 /** Of the ring and of who its members are: one that starts again under its name is somebody else. */
 export function signatureOf({ registry }: At, ring: Ring.Ring): number {
@@ -41,7 +43,36 @@ export function tellAll(at: At, ask: boolean): void {
 export function unsettle({ state, now }: At): void {
   state.settled = false
   state.firm = false
+  state.sure = false
   state.changedAt = now
+  state.remindAt = now + REMIND_MILLIS
+}
+
+/**
+ * A member says how far it is. One that computes with another ring than mine may have taken over from me,
+ * if I stood still and don't know of it: then I am not sure until it agrees again.
+ */
+export function hear(at: At, from: string, signature: number): void {
+  const { agreed, claimed } = words(at.state)
+  if (signature !== agreed && signature !== claimed) waver(at, from)
+}
+
+/** What a member of the ring has done lately isn't known here: I am not sure until it says so again. */
+export function waver({ state, now }: At, member: string): void {
+  if (!Ring.has(state.ring, member)) return
+  state.sure = false
+  state.remindAt = now + REMIND_MILLIS
+}
+
+/** Asks those again of whom there is no last word yet. */
+export function remind(at: At): void {
+  const { state, now } = at
+  const { claimed } = words(state)
+  state.remindAt = now + REMIND_MILLIS
+  for (const { id } of state.ring.members) {
+    const echo = state.echoes.get(id)
+    if (echo !== undefined && echo !== claimed) tell(at, id, true)
+  }
 }
 
 /** This node didn't run for a while: what it believes of the others is to be confirmed first. */
@@ -56,19 +87,26 @@ export function doubt(at: At): void {
  * Whether everybody computes with my ring, and all that they had written before they said so is here:
  * after a partition it isn't sent, it has to be asked for.
  */
-export function agreed({ state, registry, now }: At): boolean {
-  const { agreed, claimed } = words(state)
+export function agreed(at: At): boolean {
+  const { agreed, claimed } = words(at.state)
+  return heard(at, agreed, claimed)
+}
+
+/**
+ * Whether everybody has taken over what it is heir of, and what it has written is here: it was sent before
+ * the word, but perhaps on a link that was lost since.
+ */
+export function claimed(at: At): boolean {
+  const { claimed } = words(at.state)
+  return heard(at, claimed, claimed)
+}
+
+function heard({ state, registry, now }: At, one: number, other: number): boolean {
   state.lookAt = Number.POSITIVE_INFINITY
-  if (!others(state).every((echo) => echo === agreed || echo === claimed)) return false
+  if (!everybody(state, one, other)) return false
   if (state.ring.members.every(({ id }) => Registry.complete(registry, id))) return true
   state.lookAt = now + LOOK_MILLIS
   return false
-}
-
-/** Whether everybody has taken over what it is heir of: the operations came before the word. */
-export function claimed({ state }: At): boolean {
-  const { claimed } = words(state)
-  return others(state).every((echo) => echo === claimed)
 }
 
 /** When to go on without the word of those who don't say it. */
@@ -81,6 +119,12 @@ function words({ signature }: State): { readonly agreed: number; readonly claime
   return { agreed: signature, claimed: mix32(signature, 1) }
 }
 
-function others({ ring, name, echoes }: State): ReadonlyArray<number | undefined> {
-  return ring.members.filter(({ id }) => id !== name).map(({ id }) => echoes.get(id))
+/** Whether the last word of every other member is one of these two. */
+function everybody({ ring, name, echoes }: State, one: number, other: number): boolean {
+  for (const { id } of ring.members) {
+    if (id === name) continue
+    const echo = echoes.get(id)
+    if (echo !== one && echo !== other) return false
+  }
+  return true
 }

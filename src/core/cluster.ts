@@ -251,48 +251,50 @@ function tick(at: At): void {
 // --- from part to part ---------------------------------------------------------------------------
 
 function carry(at: At, outputs: ReadonlyArray<Membership.Output>): void {
+  let ring = false
   for (const output of outputs) {
     if (output._tag === "PeerDigest") {
       registry(at, { _tag: "PeerDigest", now: at.now, peer: output.peer, digest: output.digest })
     } else {
       at.outputs.push(output)
-      if (output._tag === "Event") heed(at, output.event)
+      if (output._tag === "Event" && heed(at, output.event)) ring = true
     }
   }
+  if (ring) rering(at)
 }
 
-/** What a change of the membership means to the registry, the ring and the supervisor. */
-function heed(at: At, event: Membership.Event): void {
+/** What a change means to the registry and the supervisor; whether it may concern the ring. */
+function heed(at: At, event: Membership.Event): boolean {
   const { now } = at
   switch (event._tag) {
     case "Up":
       registry(at, { _tag: "MemberUp", now, name: event.name, epoch: event.epoch })
-      return rering(at)
+      return true
     case "Changed":
-      return rering(at)
+      return true
     case "Down":
     case "Left":
     case "Superseded":
       registry(at, { _tag: "MemberDown", now, name: event.name, epoch: event.epoch })
       at.state.listed.delete(event.name)
       supervise(at, { _tag: "Down", now, peer: event.name })
-      return rering(at)
+      return true
     case "Slept":
-      return supervise(at, { _tag: "Slept", now })
+      supervise(at, { _tag: "Slept", now })
+      return false
     case "EpochChanged":
-      return registry(at, { _tag: "Epoch", epoch: event.epoch })
+      registry(at, { _tag: "Epoch", epoch: event.epoch })
+      return false
     default:
-      return
+      return false
   }
 }
 
 /** Tells the supervisor who may be given names now. */
 function rering(at: At): void {
   const members: Array<Ring.Weighted> = []
-  for (const { name, status, phase, weight } of Membership.members(at.state.membership)) {
-    const lives = status === "alive" || status === "suspect"
-    if (lives && phase === "up" && weight > 0) members.push({ id: name, weight })
-  }
+  for (const { name, phase, weight } of Membership.living(at.state.membership))
+    if (phase === "up" && weight > 0) members.push({ id: name, weight })
   supervise(at, { _tag: "Ring", now: at.now, members })
 }
 
@@ -329,21 +331,24 @@ function flush(at: At): void {
 function join(at: At): void {
   const { state, now } = at
   if (state.joinBy === undefined) return
-  const peers = Membership.members(state.membership).filter(
-    ({ name, status }) =>
-      name !== state.registry.name && (status === "alive" || status === "suspect"),
-  )
-  const alone = peers.length === 0 && state.seedsLeft.size === 0
-  const caughtUp =
-    peers.length > 0 &&
-    peers.every(({ name, connected }) => {
-      const tables = state.listed.get(name)
-      return connected && tables !== undefined && Registry.covers(state.registry, tables)
-    })
-  if (!alone && !caughtUp && now < state.joinBy) return
+  const alone = state.membership.ups === 0 && state.seedsLeft.size === 0
+  if (now < state.joinBy && !alone && !caughtUp(state)) return
   state.joinBy = undefined
   state.listed.clear()
   member(at, { _tag: "Synced", now })
   rering(at)
   at.outputs.push({ _tag: "Ready" })
+}
+
+/** Whether I have what each peer had when it last said so. */
+function caughtUp({ membership, registry, listed }: State): boolean {
+  for (const { name } of Membership.living(membership)) {
+    if (name === registry.name) continue
+    const tables = listed.get(name)
+    if (tables === undefined || !membership.links.has(name)) return false
+    if (!Registry.covers(registry, tables)) return false
+    // What I have had once I go on having: it needn't be looked at again.
+    if (tables.length > 0) listed.set(name, [])
+  }
+  return membership.ups > 0
 }

@@ -46,14 +46,24 @@ export function dial(at: At): void {
       if (contact.at <= now) open(at, contact, claim.address, peer.name)
     }
   }
+  seeds(at)
+  reconnect(at)
+  state.contactsAt = wakeAt(state)
+}
+
+function seeds(at: At): void {
+  const { state, now } = at
+  if (state.seeds.size === 0) return
+  const addresses = new Set<string>()
+  for (const link of state.links.values()) addresses.add(link.address)
+  for (const peer of state.view) addresses.add(peer.claim.address)
   for (const [address, contact] of state.seeds) {
-    if (covered(state, address)) rest(contact)
+    if (addresses.has(address) || shunned(state, address)) rest(contact)
     else {
       if (contact.at === Number.POSITIVE_INFINITY) contact.at = now
       if (contact.at <= now) retry(at, contact, address)
     }
   }
-  reconnect(at)
 }
 
 /** A seed that has been silent for long is dialled by some of the members only. */
@@ -151,7 +161,7 @@ export function disconnected(at: At, name: string, epoch: number): void {
 }
 
 /** The next dial, or the end of one. */
-export function wakeAt(state: State): number {
+function wakeAt(state: State): number {
   let at = state.reconnectAt
   for (const peer of state.view) at = Math.min(at, peer.contact.at)
   for (const contact of state.seeds.values()) at = Math.min(at, contact.at)
@@ -172,6 +182,11 @@ function lost(state: State, { name, claim }: Peer): boolean {
 function covered(state: State, address: string): boolean {
   for (const link of state.links.values()) if (link.address === address) return true
   for (const peer of state.view) if (peer.claim.address === address) return true
+  return shunned(state, address)
+}
+
+/** Whether a user has parted with who is at the address. */
+function shunned(state: State, address: string): boolean {
   for (const [name, ban] of state.bans) {
     if (ban.by !== "nobody" && Roster.isAt(state, name, ban, address)) return true
   }

@@ -29,7 +29,10 @@ export function receive(at: At, claims: ReadonlyArray<Claim>, full: boolean, fro
     if (at.state.ended) return
   }
   const link = at.state.links.get(from)
-  if (link !== undefined && full) link.asked = asked
+  if (link !== undefined && full) {
+    link.asked = asked
+    at.state.owing = true
+  }
 }
 
 /** Takes a claim about a peer in. `from` is undefined for my own finding. */
@@ -89,41 +92,55 @@ export function compareViews(at: At, link: Link, view: number): void {
   if (link.differs < 2 || at.now - link.differsAt < at.state.options.timing.syncMillis) return
   link.differs = 0
   link.full = true
+  at.state.owing = true
 }
+
+/** A link that brings nothing back is given up, and dialled anew, after so many introductions. */
+const GREETINGS_MAX = 5
 
 /** Shows peers that aren't members, though there is a link to them, my view again. */
 export function greet(at: At): void {
   const { state, now } = at
+  if (state.greetAt > now) return
+  state.greetAt = Number.POSITIVE_INFINITY
   for (const link of state.links.values()) {
-    if (link.greetAt > now) continue
+    if (link.greetAt > now) {
+      state.greetAt = Math.min(state.greetAt, link.greetAt)
+      continue
+    }
     const peer = state.peers.get(link.peer)
     const known = peer !== undefined && peer.claim.epoch === link.epoch
     const settled = known && (state.live.has(peer) || peer.claim.rank === Claims.LEFT)
     link.greetAt = settled ? Number.POSITIVE_INFINITY : now + state.options.timing.probeMillis
     link.full ||= !settled
+    state.owing ||= !settled
+    // Nobody probes who is no member: a connection that was lost unnoticed is noticed here.
+    if (!settled && link.greeted++ >= GREETINGS_MAX) state.closing.set(link.peer, "silent")
+    state.greetAt = Math.min(state.greetAt, link.greetAt)
   }
-}
-
-/** When the next peer is shown my view. */
-export function wakeAt(state: State): number {
-  let at = Number.POSITIVE_INFINITY
-  for (const link of state.links.values()) at = Math.min(at, link.greetAt)
-  return at
 }
 
 /** Sends what the step has made news, and what single links are owed. */
 export function flush(at: At): void {
   const { state } = at
+  if (state.news.size === 0 && !state.owing) return
+  state.owing = false
   const owed = [...state.links.values()].filter((link) => link.full || link.asked !== undefined)
   if (state.news.size === 0 && owed.length === 0) return
   const news = [...state.news.keys()].sort(Claims.compare).map((name) => claimOf(state, name))
   const links = state.news.size > 0 ? [...state.links.values()] : owed
   links.sort((a, b) => Claims.compare(a.peer, b.peer))
-  for (const link of links) tell(at, link, news)
+  const tellers = new Set(state.news.values())
+  for (const link of links) tell(at, link, news, tellers)
   state.news.clear()
 }
 
-function tell(at: At, link: Link, news: ReadonlyArray<Claim>): void {
+function tell(
+  at: At,
+  link: Link,
+  news: ReadonlyArray<Claim>,
+  tellers: ReadonlySet<string | undefined>,
+): void {
   const { state } = at
   const { peer: to, full, asked } = link
   link.full = false
@@ -134,9 +151,11 @@ function tell(at: At, link: Link, news: ReadonlyArray<Claim>): void {
   }
   if (full && asked === undefined) return
   const claims =
-    asked === undefined
-      ? news.filter(({ name }) => state.news.get(name) !== to)
-      : answer(state, asked)
+    asked !== undefined
+      ? answer(state, asked)
+      : tellers.has(to)
+        ? news.filter(({ name }) => state.news.get(name) !== to)
+        : news
   if (claims.length > 0) Roster.send(at, to, { _tag: "Claims", claims, full: false })
 }
 

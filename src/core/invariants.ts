@@ -6,6 +6,7 @@
  */
 import type { Claim } from "./claim.ts"
 import * as Claims from "./claim.ts"
+import * as Cluster from "./cluster.ts"
 import type { Event } from "./member.ts"
 import * as Membership from "./membership.ts"
 import { observersOf } from "./observers.ts"
@@ -222,4 +223,56 @@ export function placed(registry: Registry.State, ring: Ring.Ring): string | unde
     if (holder !== registry.name) return `the slot of ${name} is with ${holder}`
   }
   return undefined
+}
+
+// --- whole nodes ---------------------------------------------------------------------------------
+
+/** The members that a node counts as living, itself included, by name. */
+export function living(state: Cluster.State): ReadonlyArray<string> {
+  return Membership.members(state.membership)
+    .filter(({ status }) => status === "alive" || status === "suspect")
+    .map(({ name }) => name)
+}
+
+/**
+ * Whether these nodes see each other and nobody else, have the same registry, agree on the ring and have
+ * nothing on the move: what isn't so.
+ */
+export function calm(states: ReadonlyArray<Cluster.State>): string | undefined {
+  const first = states[0]
+  if (first === undefined) return undefined
+  const names = states.map(({ registry }) => registry.name).sort(Claims.compare)
+  const digest = Registry.digest(first.registry)
+  for (const state of states) {
+    const { name } = state.registry
+    const seen = living(state)
+    if (seen.join() !== names.join())
+      return `${name} sees ${seen.join(" ")}, not ${names.join(" ")}`
+    if (state.joinBy !== undefined) return `${name} is still joining`
+    if (!Cluster.quiet(state)) return `${name} waits for others, or has names on the move`
+    if (Registry.digest(state.registry) !== digest)
+      return `${name} and ${first.registry.name} have different registries`
+  }
+  return undefined
+}
+
+/**
+ * The groups of nodes each of which sees exactly its own group, agrees with it on the ring, and has nothing
+ * on the move: the settled components of the cluster.
+ */
+export function components(
+  states: ReadonlyArray<Cluster.State>,
+): ReadonlyArray<ReadonlyArray<Cluster.State>> {
+  const groups = new Map<string, Array<Cluster.State>>()
+  for (const state of states) {
+    if (state.joinBy !== undefined || !Cluster.quiet(state)) continue
+    const key = living(state).join()
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [state])
+    else group.push(state)
+  }
+  return [...groups].flatMap(([key, group]) => {
+    const names = group.map(({ registry }) => registry.name).sort(Claims.compare)
+    return names.join() === key ? [group] : []
+  })
 }

@@ -70,6 +70,8 @@ export interface State {
   /** Sequence of my last operation that was broadcast. */
   sent: number
   readonly mismatches: Map<string, number>
+  /** The digest of all tables, until the next step that may change one. */
+  digest: number | undefined
 }
 
 /** Appends an operation of my own. */

@@ -92,6 +92,12 @@ export function members(state: State): ReadonlyArray<Member> {
   return all.sort((a, b) => Claims.compare(a.name, b.name))
 }
 
+/** The claims of those that are members now, this node first. */
+export function* living(state: State): Generator<Claim> {
+  if (state.self.rank !== Claims.LEFT) yield state.self
+  for (const peer of state.peers.values()) if (peer.up) yield peer.claim
+}
+
 /** This node. */
 export function self(state: State): Member {
   const status = state.self.rank === Claims.LEFT ? "left" : "alive"
@@ -146,6 +152,7 @@ function wake(at: At, millis: number): void {
   Roster.tell(at, { _tag: "Slept", millis })
   Identity.raise(at, {})
   for (const link of state.links.values()) link.full = true
+  state.owing = true
   Suspicion.restart(state, now)
   Probe.restart(at)
 }
@@ -160,7 +167,10 @@ function take(at: At, input: Input): void {
     case "Heard":
       for (const name of list(input.peers)) {
         const peer = state.peers.get(name)
-        if (peer !== undefined && Roster.linkTo(state, peer) !== undefined) Probe.heard(at, peer)
+        const link = peer === undefined ? undefined : Roster.linkTo(state, peer)
+        if (peer === undefined || link === undefined) continue
+        link.missed = 0
+        Probe.heard(at, peer)
       }
       return
     case "Digest":
@@ -196,6 +206,7 @@ function receive(at: At, from: string, message: Message): void {
   const { state } = at
   const link = state.links.get(from)
   if (link === undefined || typeof message !== "object" || message === null) return
+  link.greeted = 0
   switch (message._tag) {
     case "Ping":
     case "Ack": {
@@ -228,6 +239,7 @@ function receive(at: At, from: string, message: Message): void {
 
 function linkUp(at: At, name: string, epoch: number, address: string): void {
   const { state, now } = at
+  const greetAt = now + state.options.timing.probeMillis
   if (!Claims.isName(name) || name === state.self.name || !Claims.isEpoch(epoch)) return
   if (typeof address !== "string" || !Parting.admits(at, name, epoch)) return
   state.links.set(name, {
@@ -238,10 +250,14 @@ function linkUp(at: At, name: string, epoch: number, address: string): void {
     rtt: Rtt.make(),
     differsAt: 0,
     differs: 0,
-    greetAt: now + state.options.timing.probeMillis,
+    missed: 0,
+    greetAt,
+    greeted: 0,
     full: true,
     asked: undefined,
   })
+  state.owing = true
+  state.greetAt = Math.min(state.greetAt, greetAt)
   const peer = state.peers.get(name)
   if (peer?.claim.epoch === epoch) peer.heardAt = now
   Contact.connected(at, name, address)
@@ -280,16 +296,14 @@ function settle(at: At): void {
   Report.changes(at)
   Gossip.flush(at)
   close(at)
-  if (due || state.contactsChanged) {
-    Contact.dial(at)
-    Gossip.forget(at)
-  }
+  if (now >= state.contactsAt || state.contactsChanged) Contact.dial(at)
+  if (state.gone.size > 0) Gossip.forget(at)
   state.wake = Math.min(
     Probe.wakeAt(state),
     Suspicion.wakeAt(state),
-    Contact.wakeAt(state),
+    state.contactsAt,
     Parting.wakeAt(state),
-    Gossip.wakeAt(state),
+    state.greetAt,
     state.gone.values().next().value ?? Number.POSITIVE_INFINITY,
   )
 }
@@ -337,6 +351,7 @@ function born(options: Options, self: Claim, now: number, random: number): State
     live: new Set(),
     view: [],
     viewChanged: false,
+    subjects: [],
     viewHash: Claims.hash(self),
     observers: new Map(),
     accused: new Set(),
@@ -350,6 +365,8 @@ function born(options: Options, self: Claim, now: number, random: number): State
     mine: new Set(),
     dials: new Map(),
     reconnectAt: Number.POSITIVE_INFINITY,
+    contactsAt: Number.POSITIVE_INFINITY,
+    greetAt: Number.POSITIVE_INFINITY,
     relays: [],
     renewedAt: Number.NEGATIVE_INFINITY,
     supersessions: [],
@@ -358,6 +375,7 @@ function born(options: Options, self: Claim, now: number, random: number): State
     news: new Map(),
     changed: new Set(),
     alarmed: new Set(),
+    owing: false,
     closing: new Map(),
     contactsChanged: false,
   }

@@ -31,6 +31,45 @@ export function observersOf(view: ReadonlyArray<string>, member: string): Readon
   return [...observers].sort(compare)
 }
 
+/** Another member, and the hash of its name: what places it on the rings. */
+interface Placed {
+  readonly name: string
+  readonly place: number
+}
+
+/** Whom a member observes, among the others of its view: those of whom it is an observer. */
+export function subjectsOf<A extends Placed>(others: ReadonlyArray<A>, self: string): Set<A> {
+  if (others.length < EVERYBODY_MAX) return new Set(others)
+  const own = hash32(self)
+  const subjects = new Set<A>()
+  for (let ring = 0; ring < OBSERVERS_MAX; ring++) subjects.add(successor(others, ring, self, own))
+  return subjects
+}
+
+/** The least of the others above the member in this ring; at its end, the least of all. */
+function successor<A extends Placed>(
+  others: ReadonlyArray<A>,
+  ring: number,
+  member: string,
+  own: number,
+): A {
+  const place = mix32(own, ring)
+  let best = others[0] as A
+  let bestPlace = 0
+  let bestAbove = false
+  for (let i = 0; i < others.length; i++) {
+    const other = others[i] as A
+    const at = mix32(other.place, ring)
+    const above = at > place || (at === place && other.name > member)
+    const less = at < bestPlace || (at === bestPlace && other.name < best.name)
+    if (i > 0 && (bestAbove === above ? !less : bestAbove)) continue
+    best = other
+    bestPlace = at
+    bestAbove = above
+  }
+  return best
+}
+
 /** The greatest of the others below the member in this ring; at its start, the greatest of all. */
 function predecessor(
   others: ReadonlyArray<string>,

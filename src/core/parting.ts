@@ -92,6 +92,7 @@ export function connect(at: At, address: string): void {
   for (const peer of state.view) {
     if (peer.claim.address === address) peer.contact.at = Math.min(peer.contact.at, now)
   }
+  state.contactsChanged = true
   Contact.seed(state, address, now)
 }
 

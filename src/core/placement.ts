@@ -134,10 +134,14 @@ export interface State {
   readonly echoes: Map<string, number>
   /** When to look again whether operations have come that were missing to settle. */
   lookAt: number
+  /** When to ask those again who haven't said that they agree. */
+  remindAt: number
   /** Everybody computes with this ring: what its dead left behind can be taken over. */
   settled: boolean
   /** Everybody has: what nobody holds by now is free. */
   firm: boolean
+  /** So they have: firm after a time limit alone is not sure. */
+  sure: boolean
   changedAt: number
   readonly outgoing: Map<number, Outgoing>
   readonly incoming: Map<number, Incoming>

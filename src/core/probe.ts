@@ -10,6 +10,7 @@
  */
 import * as Claims from "./claim.ts"
 import * as Gossip from "./gossip.ts"
+import { subjectsOf } from "./observers.ts"
 import type { At, Peer, Probe, State } from "./roster.ts"
 import * as Roster from "./roster.ts"
 import * as Rtt from "./rtt.ts"
@@ -18,6 +19,8 @@ import * as Rtt from "./rtt.ts"
 const HELPERS = 3
 /** A probe is begun again at most so often for a node that is always late. */
 const RESTARTS_MAX = 3
+/** A link is given up, and dialled anew, when so many probes in a row needed the help of others. */
+const MISSES_MAX = 3
 /** Into so many parts a period is divided, to begin in one of them. */
 const CHANCES = 2 ** 20
 /** Pings on behalf of others at the same time. */
@@ -25,14 +28,15 @@ const RELAYS_MAX = 1_024
 
 /** Takes up new subjects, at a time of chance within a period, and drops those that are none. */
 export function assign(state: State, now: number): void {
-  const { name } = state.self
   const { probeMillis } = state.options.timing
+  const subjects = subjectsOf(state.view, state.self.name)
   for (const peer of state.view) {
-    if (!Roster.observers(state, peer.name).includes(name)) peer.probe = undefined
+    if (!subjects.has(peer)) peer.probe = undefined
     else if (peer.probe === undefined) {
       peer.probe = idle(now + ((1 + Roster.chance(state, CHANCES)) * probeMillis) / CHANCES)
     }
   }
+  state.subjects = state.view.filter((peer) => peer.probe !== undefined)
 }
 
 /** Does what is due: begins probes, asks for help, fails them, and tells askers that I had no answer. */
@@ -134,6 +138,7 @@ export function acknowledge(at: At, from: string, seq: number): void {
   const peer = state.peers.get(from)
   const link = peer === undefined ? undefined : Roster.linkTo(state, peer)
   if (peer !== undefined && link !== undefined) {
+    link.missed = 0
     if (peer.probe?.seq === seq) Rtt.sample(link.rtt, now - peer.probe.sentAt)
     heard(at, peer)
   }
@@ -170,13 +175,26 @@ export function assisted(at: At, from: string, seq: number, target: string, ok: 
   const { probe } = peer ?? {}
   if (peer === undefined || probe === undefined || probe.seq !== seq) return
   probe.helpers = probe.helpers.filter((helper) => helper !== from)
-  if (ok) heard(at, peer)
+  if (!ok) return
+  heard(at, peer)
+  miss(at, peer)
+}
+
+/**
+ * Others reach the peer and I don't: the connection may have been lost without our being told, and would
+ * swallow what is sent on it for as long as the host believes in it.
+ */
+function miss({ state }: At, peer: Peer): void {
+  const link = Roster.linkTo(state, peer)
+  if (link === undefined || ++link.missed < MISSES_MAX) return
+  link.missed = 0
+  state.closing.set(peer.name, "silent")
 }
 
 /** The next deadline of a probe or relay. */
 export function wakeAt(state: State): number {
   let at = Number.POSITIVE_INFINITY
-  for (const peer of state.view) at = Math.min(at, deadline(peer.probe))
+  for (const peer of state.subjects) at = Math.min(at, deadline(peer.probe))
   for (const peer of state.accused) at = Math.min(at, deadline(peer.probe))
   for (const relay of state.relays) at = Math.min(at, relay.nackAt, relay.until)
   return at
@@ -189,7 +207,7 @@ function deadline(probe: Probe | undefined): number {
 
 /** Whom I probe: my part of the view, and those whom only others hold for dead. */
 function* subjects(state: State): Generator<Peer> {
-  yield* state.view
+  yield* state.subjects
   for (const peer of state.accused) if (peer.claim.rank === Claims.DEAD) yield peer
 }
 

@@ -106,12 +106,14 @@ export function init(options: Options): State {
     seen: 0,
     sent: 0,
     mismatches: new Map(),
+    digest: undefined,
   }
 }
 
 /** The next state and what follows from it. Total: no input throws. */
 export function step(state: State, input: Input): Step {
   const outputs: Array<Output> = []
+  if (input._tag !== "PeerDigest" && input._tag !== "LinkUp") state.digest = undefined
   switch (input._tag) {
     case "Put":
       Ledger.write(state, { ...putOf(input), time: tick(state, input.wall) }, outputs)
@@ -327,7 +329,8 @@ export function covers(
 /** Whether everything is here that this owner had written when it, or its last word, was last heard. */
 export function complete(state: State, owner: string): boolean {
   const table = state.tables.get(owner)
-  return table === state.self || (table !== undefined && table.seq >= table.latest)
+  if (table === state.self) return true
+  return table !== undefined && table.hidden === undefined && table.seq >= table.latest
 }
 
 /** How many names live nodes hold. */

@@ -203,10 +203,10 @@ function receiveTables(
 
 /** What I have, for a peer to compare with what it has. */
 export function tablesOf(state: State, answer: boolean): Message {
-  const tables = [...state.tables.values()]
-    .filter((table) => table.hidden === undefined)
-    .map(({ owner, epoch, seq }) => ({ owner, epoch, seq }))
-    .sort((a, b) => (a.owner < b.owner ? -1 : 1))
+  const tables: Array<{ owner: string; epoch: number; seq: number }> = []
+  for (const { owner, epoch, seq, hidden } of state.tables.values())
+    if (hidden === undefined) tables.push({ owner, epoch, seq })
+  tables.sort((a, b) => (a.owner < b.owner ? -1 : 1))
   return { _tag: "Tables", tables, answer }
 }
 
@@ -220,6 +220,9 @@ export function compare(
 ): void {
   if (theirs === digest(state)) {
     state.mismatches.delete(peer)
+    // We have the same of everybody, so of the peer itself all that there is.
+    const table = state.tables.get(peer)
+    if (table?.latest === Number.POSITIVE_INFINITY) table.latest = table.seq
     return
   }
   const since = state.mismatches.get(peer)
@@ -232,11 +235,13 @@ export function compare(
 
 /** Order-independent hash of (owner, epoch, sequence) of all tables whose owners are up, uint32. */
 export function digest(state: State): number {
+  if (state.digest !== undefined) return state.digest
   let sum = 0
   for (const table of state.tables.values()) {
     if (table.hidden !== undefined || table.seq === 0) continue
     const id = mix32(hash32(table.owner), table.epoch >>> 0)
     sum = (sum + mix32(id, table.seq >>> 0)) >>> 0
   }
+  state.digest = sum
   return sum
 }

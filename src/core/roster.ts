@@ -8,7 +8,7 @@
  */
 import type { Claim } from "./claim.ts"
 import * as Claims from "./claim.ts"
-import { splitmix } from "./hash.ts"
+import { hash32, splitmix } from "./hash.ts"
 import type { DownReason, Event, Message, Options, Output } from "./member.ts"
 import { observersOf } from "./observers.ts"
 import type { Rtt } from "./rtt.ts"
@@ -34,6 +34,8 @@ export interface State {
   readonly live: Set<Peer>
   view: ReadonlyArray<Peer>
   viewChanged: boolean
+  /** Whom I observe: those of the view that are probed. */
+  subjects: ReadonlyArray<Peer>
   /** The sum of the hashes of the live claims, mine included. */
   viewHash: number
   /** Observers of the members of this view, as far as they were needed. */
@@ -58,6 +60,10 @@ export interface State {
   readonly dials: Map<string, number>
   /** When the next of the dead is dialled. */
   reconnectAt: number
+  /** When somebody is to be dialled, or a dial is over: as of the last look. */
+  contactsAt: number
+  /** When a peer that is no member is shown my view again, at the earliest. */
+  greetAt: number
   readonly relays: Array<Relay>
   /** When I last became a younger instance of myself; minus infinity for never. */
   renewedAt: number
@@ -74,6 +80,8 @@ export interface State {
   readonly changed: Set<Peer>
   /** Peers accused by others: to be probed at once. */
   readonly alarmed: Set<Peer>
+  /** Some link is owed my view, or an answer. */
+  owing: boolean
   /** Links to close, and why. */
   readonly closing: Map<string, string>
   /** Something changed about who is to be dialled. */
@@ -83,6 +91,8 @@ export interface State {
 /** Another member, or one that was. */
 export interface Peer {
   readonly name: string
+  /** The hash of its name. */
+  readonly place: number
   claim: Claim
   hash: number
   // What the user was told.
@@ -136,8 +146,12 @@ export interface Link {
   /** Since when the peer's hash of the view differs from mine, and how often in a row. */
   differsAt: number
   differs: number
+  /** Probes in a row that only others could bring an answer to, with nothing on the link itself. */
+  missed: number
   /** When to introduce myself again, in case that the peer is no member by then. */
   greetAt: number
+  /** How often I did so since something last came. */
+  greeted: number
   // What the end of the step owes it.
   full: boolean
   /** The full view it sent, to be answered. */
@@ -318,6 +332,7 @@ function place(at: At, peer: Peer): void {
 export function enter(at: At, claim: Claim, from: string | undefined): Peer {
   const peer: Peer = {
     name: claim.name,
+    place: hash32(claim.name),
     claim,
     hash: 0,
     up: false,

@@ -111,8 +111,10 @@ export function init(options: Options): State {
     epoch: 0,
     echoes: new Map(),
     lookAt: Number.POSITIVE_INFINITY,
+    remindAt: Number.POSITIVE_INFINITY,
     settled: false,
     firm: false,
+    sure: false,
     changedAt: 0,
     outgoing: new Map(),
     incoming: new Map(),
@@ -140,6 +142,7 @@ export function step(state: State, input: Input, registry: Registry.State): Step
       break
     case "LinkUp":
       state.echoes.set(input.peer, Number.NaN)
+      Agreement.waver(at, input.peer)
       // First what I stand by: with my word the peer gives up the other states that I sent it.
       for (const [slot, move] of state.outgoing)
         if (move.to === input.peer) Departure.recommit(at, slot, move)
@@ -196,16 +199,16 @@ export function step(state: State, input: Input, registry: Registry.State): Step
 export function wakeAt(state: State): number {
   let at = Math.min(state.next?.at ?? Number.POSITIVE_INFINITY, state.retryAt)
   if (!state.firm) at = Math.min(at, Agreement.forcedAt(state))
-  if (!state.settled) at = Math.min(at, state.lookAt)
+  if (!state.sure) at = Math.min(at, state.lookAt, state.remindAt)
   if (!state.drained) at = Math.min(at, state.leaveBy)
   if (state.outgoing.size + state.incoming.size > 0) at = Math.min(at, state.checkAt)
   return at
 }
 
-/** Whether nothing is on the move and every ring member agrees on the ring. */
+/** Whether nothing is on the move and every ring member has said that it agrees on the ring. */
 export function quiet(state: State): boolean {
-  const { firm, next, outgoing, incoming, queue } = state
-  return firm && next === undefined && outgoing.size + incoming.size + queue.length === 0
+  const { sure, next, outgoing, incoming, queue } = state
+  return sure && next === undefined && outgoing.size + incoming.size + queue.length === 0
 }
 
 // --- the ring ------------------------------------------------------------------------------------
@@ -235,8 +238,11 @@ function advance(at: At): void {
   if (state.epoch !== at.registry.self.epoch) rename(at)
   if (state.next !== undefined && now >= state.next.at) change(at, state.next.members)
   if (!state.settled && (Agreement.agreed(at) || now >= Agreement.forcedAt(state))) settle(at)
-  if (state.settled && !state.firm && (Agreement.claimed(at) || now >= Agreement.forcedAt(state)))
-    confirm(at)
+  if (state.settled && !state.sure) {
+    state.sure = Agreement.claimed(at)
+    if (!state.firm && (state.sure || now >= Agreement.forcedAt(state))) confirm(at)
+  }
+  if (!state.sure && now >= state.remindAt) Agreement.remind(at)
   if (now >= state.retryAt) {
     // With another ring coming it isn't the time to decide: settling on that one will be.
     state.retryAt = state.next?.at ?? Number.POSITIVE_INFINITY
@@ -309,6 +315,7 @@ function receive(at: At, from: string, message: Message): void {
   const { state } = at
   if (message._tag === "Settle") {
     state.echoes.set(from, message.signature)
+    Agreement.hear(at, from, message.signature)
     Arrival.relinked(at, from)
     if (message.ask) Agreement.tell(at, from, false)
     return
@@ -327,6 +334,7 @@ function receive(at: At, from: string, message: Message): void {
 /** Without the link a state under way may be lost: start that move over. */
 function unlinked(at: At, peer: string): void {
   at.state.echoes.delete(peer)
+  Agreement.waver(at, peer)
   for (const [slot, move] of at.state.outgoing) if (move.to === peer) Departure.abort(at, slot)
   Arrival.unlinked(at, peer)
 }

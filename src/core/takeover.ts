@@ -59,9 +59,12 @@ function mine(at: At, slot: number, first: ReadonlyArray<string>): boolean {
   return order.indexOf(name) <= turns
 }
 
-/** How many have had their turn. */
+/**
+ * How many have had their turn: none before everybody has said that it took what it is heir of, since
+ * what the first ones have taken may still be on its way.
+ */
 function turn({ state, now }: At): number {
-  return Math.floor((now - state.bereftAt) / state.timing.retryMillis)
+  return state.firm ? Math.floor((now - state.bereftAt) / state.timing.retryMillis) : 0
 }
 
 function orphansBySlot(registry: Registry.State): Map<number, Array<Registry.Entry>> {

@@ -67,16 +67,24 @@ export const EVENTS_MAX: number = 1024
 /** Everybody who listens to one node. */
 export class Events {
   readonly #listeners = new Set<Listener>()
+  readonly #watchers = new Set<(event: NodeEvent) => void>()
   #closed = false
 
   /** Tells all listeners. Costs nothing when there are none. */
   emit(event: NodeEvent): void {
+    for (const watcher of this.#watchers) watcher(event)
     for (const listener of this.#listeners) listener.push(event)
+  }
+
+  /** Tells `watcher` of every event as it happens, until the result is called. It must not throw. */
+  watch(watcher: (event: NodeEvent) => void): () => void {
+    this.#watchers.add(watcher)
+    return () => void this.#watchers.delete(watcher)
   }
 
   /** Whether anybody listens: what is costly to tell needn't be put together otherwise. */
   get heard(): boolean {
-    return this.#listeners.size > 0
+    return this.#listeners.size + this.#watchers.size > 0
   }
 
   /** The events from now on, until the node stops or the loop is left. */

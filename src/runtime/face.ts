@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
@@ -34,10 +35,26 @@ const KEY_MAX = 512
  * @throws InvalidOption, AddressUnavailable
  */
 export function startNode(options: Options.NodeOptions): Promise<Node> {
-  return Effect.runPromise(start(options))
+  return Effect.runPromise(Effect.map(launch(options), ({ node }) => node))
 }
 
-const start = Effect.fnUntraced(function* (options: Options.NodeOptions) {
+/** A node that serves, with the engine behind it. */
+export interface Launched {
+  readonly node: Node
+  readonly engine: Engine
+}
+
+/**
+ * Starts a node on the platform, clock, scheduler and random source that it is run with. Fails as
+ * {@link startNode} rejects; `created` gets the engine before it does anything.
+ */
+export const launch: (
+  options: Options.NodeOptions,
+  created?: (engine: Engine) => void,
+) => Effect.Effect<Launched, unknown> = Effect.fnUntraced(function* (
+  options: Options.NodeOptions,
+  created: (engine: Engine) => void = () => {},
+) {
   const platform = yield* Platform
   const context = yield* Effect.context<never>()
   const scope = yield* Scope.make()
@@ -45,6 +62,7 @@ const start = Effect.fnUntraced(function* (options: Options.NodeOptions) {
     try: () => new Engine(Options.resolve(options, platform, context)),
     catch: (error) => error,
   })
+  created(engine)
   yield* Scope.addFinalizer(
     scope,
     Effect.promise(() => engine.close()),
@@ -54,9 +72,9 @@ const start = Effect.fnUntraced(function* (options: Options.NodeOptions) {
     catch: (error) => error,
   })
   yield* Effect.onError(ready, () => Scope.close(scope, Exit.void))
-  const node: Node = new Face(engine, scope)
+  const node: Node = new Face(engine, scope, context)
   options.signal?.addEventListener("abort", () => void node.stop(), { once: true })
-  return node
+  return { node, engine }
 })
 
 function open(engine: Engine, signal: AbortSignal | undefined): Promise<void> {
@@ -76,11 +94,13 @@ function open(engine: Engine, signal: AbortSignal | undefined): Promise<void> {
 class Face implements Node {
   readonly #engine: Engine
   readonly #scope: Scope.Closeable
+  readonly #context: Context.Context<never>
   #leaving: Promise<void> | undefined
 
-  constructor(engine: Engine, scope: Scope.Closeable) {
+  constructor(engine: Engine, scope: Scope.Closeable, context: Context.Context<never>) {
     this.#engine = engine
     this.#scope = scope
+    this.#context = context
     engine.life.onConflict = () => void this.stop()
   }
 
@@ -247,7 +267,7 @@ class Face implements Node {
   }
 
   stop(): Promise<void> {
-    return Effect.runPromise(Scope.close(this.#scope, Exit.void))
+    return Effect.runPromiseWith(this.#context)(Scope.close(this.#scope, Exit.void))
   }
 
   [Symbol.asyncDispose](): Promise<void> {

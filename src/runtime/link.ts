@@ -18,6 +18,8 @@ export interface LinkOptions {
   readonly frameBytesMax: number
   /** Bytes that may wait for a peer that doesn't read. */
   readonly queueBytesMax: number
+  /** Monotonic milliseconds. */
+  readonly now: () => number
   /** A frame came: its body is `buffer` from `start` to `end`, to be read before this returns. */
   readonly onFrame: (link: Link, buffer: Uint8Array, start: number, end: number) => void
   /** The link is gone; called once. */
@@ -35,6 +37,8 @@ export class Link {
   heard = false
   /** Whether the connection stands, as far as we know. */
   open = true
+  /** When something last came. */
+  readAt: number
   readonly #connection: Connection
   readonly #options: LinkOptions
   readonly #writer: Writer = new Writer(16 * 1024)
@@ -47,6 +51,7 @@ export class Link {
     this.initiator = initiator
     this.#connection = connection
     this.#options = options
+    this.readAt = options.now()
     this.#deframer = new Frame.Deframer(options.frameBytesMax, (buffer, start, end) => {
       if (this.open) options.onFrame(this, buffer, start, end)
     })
@@ -124,6 +129,7 @@ export class Link {
   }
 
   #read(bytes: Uint8Array): void {
+    this.readAt = this.#options.now()
     const error = this.#deframer.push(bytes)
     if (error !== undefined) this.destroy()
   }

@@ -45,13 +45,17 @@ export interface LinksOptions {
  */
 export type DialFailure = "refused" | "unreachable" | "timeout" | "rejected" | "self" | "duplicate"
 
+/** A link on which nothing came for this long gives way to one that its peer dials. */
+const SILENT_MILLIS = 3_000
+
 /** All links of one node, one per peer. */
 export class Links {
   readonly #options: LinksOptions
   readonly #byName = new Map<string, Link>()
   /** Addresses being dialled, with the names of their nodes where known. */
   readonly #dialling = new Map<string, string | undefined>()
-  readonly #abort = new AbortController()
+  /** What ends each dial under way. */
+  readonly #aborts = new Set<() => void>()
   #handshakes = 0
   /** Connections that came before the node could make something of them. */
   #early: Array<Connection> | undefined = []
@@ -113,12 +117,12 @@ export class Links {
     const timeout = new AbortController()
     const stop = (): void => timeout.abort()
     const cancel = this.#options.platform.timer(this.#options.dialMillis, stop)
-    this.#abort.signal.addEventListener("abort", stop, { once: true })
+    this.#aborts.add(stop)
     try {
       return await this.#options.transport.dial(address, timeout.signal)
     } finally {
       cancel()
-      this.#abort.signal.removeEventListener("abort", stop)
+      this.#aborts.delete(stop)
     }
   }
 
@@ -187,12 +191,21 @@ export class Links {
   #duplicate(peer: Handshake.Peer, self: string): boolean {
     const link = this.#byName.get(peer.name)
     // A peer that dials again has lost the link that it started itself.
-    if (link !== undefined) return link.peer.epoch === peer.epoch && link.initiator === "us"
+    if (link !== undefined)
+      return link.peer.epoch === peer.epoch && link.initiator === "us" && this.#audible(link)
     if (peer.name < self) return false
     for (const [address, name] of this.#dialling) {
       if (name === peer.name || address === peer.address) return true
     }
     return false
+  }
+
+  /**
+   * Whether something came lately on a link. A peer that dials has none to us: one of ours that is silent
+   * has been lost without our being told, and the peer knows better.
+   */
+  #audible(link: Link): boolean {
+    return this.#options.platform.now() - link.readAt < SILENT_MILLIS
   }
 
   #established(
@@ -211,6 +224,7 @@ export class Links {
     const link = new Link(peer, initiator, connection, {
       frameBytesMax,
       queueBytesMax,
+      now: this.#options.platform.now,
       onFrame: frame,
       onClose: (closed, reason) => {
         if (this.#byName.get(peer.name) !== closed) return
@@ -226,6 +240,7 @@ export class Links {
   /** Two connections crossed: both sides keep the one that the lower name started. */
   #preferred(before: Link, peer: Handshake.Peer, initiator: Initiator): boolean {
     if (before.peer.epoch !== peer.epoch || before.initiator === initiator) return false
+    if (initiator === "them" && !this.#audible(before)) return false
     const lower = this.#options.identity().name < peer.name ? "us" : "them"
     return before.initiator === lower
   }
@@ -256,7 +271,7 @@ export class Links {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    this.#abort.abort()
+    for (const abort of this.#aborts) abort()
     for (const connection of this.#early ?? []) connection.destroy()
     for (const link of [...this.#byName.values()]) link.close()
     this.#byName.clear()

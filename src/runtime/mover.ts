@@ -289,7 +289,8 @@ export class Mover {
       const over = (): void => this.#names.started(name)
       const hosted = this.#names.hosted(name)
       const gone = hosted === undefined || hosted.definition.spec.restart === "temporary"
-      if (gone || this.#names.here(name) !== undefined) over()
+      const here = this.#names.booting(name) || this.#names.here(name) !== undefined
+      if (gone || here) over()
       else {
         names.push(name)
         this.#names.boot(processes.create(hosted, name, generation, meta), over)

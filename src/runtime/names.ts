@@ -51,6 +51,11 @@ export class Names {
     return this.#hosted.get(name.slice(0, name.indexOf("/")))
   }
 
+  /** Whether a process of this name is being started here, and the registry doesn't have it yet. */
+  booting(name: string): boolean {
+    return this.#booting.has(name)
+  }
+
   /** Whether a name without a live holder may come back by itself. */
   recoverable(name: string): boolean {
     if (this.#booting.has(name)) return true

@@ -157,6 +157,11 @@ export class Starts {
       others.push(start)
       return over()
     }
+    // A takeover of the same step is bringing it back: then it is found running.
+    if (this.#names.booting(start.name)) {
+      over()
+      return this.#retry(start)
+    }
     this.#launch(start, generation, over)
   }
 

@@ -4,7 +4,7 @@ import type { Claim } from "../../src/core/claim.ts"
 import * as Invariants from "../../src/core/invariants.ts"
 import type { Event } from "../../src/core/membership.ts"
 import * as Membership from "../../src/core/membership.ts"
-import { Network } from "./network-membership.ts"
+import { Members } from "./scenes.ts"
 
 describe("ordered", () => {
   test("takes what may happen to one name", () => {
@@ -122,8 +122,8 @@ function calm(): {
   readonly states: ReadonlyArray<Membership.State>
   readonly now: number
 } {
-  const net = new Network({ seed: 1 })
-  const nodes = net.cluster(3)
+  const net = new Members({ seed: 1 })
+  const nodes = net.together(3)
   net.settle(nodes, 200)
   const states = nodes.map((node) => node.state)
   return { state: states[0] as Membership.State, states, now: net.now }

@@ -2,8 +2,7 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import type { Timing } from "../../src/core/membership.ts"
 import * as Membership from "../../src/core/membership.ts"
-import type { Node } from "./network-membership.ts"
-import { Network, seenAt } from "./network-membership.ts"
+import { latency, Members, type Node, seenAt } from "./scenes.ts"
 
 // Virtual time: these figures are exact, and the same on every machine.
 
@@ -63,14 +62,17 @@ function measure(of: {
   const { size, runs, fault, victims = 1, timing = Membership.lan, latencyMillis = 1 } = of
   const times: Array<number> = []
   for (let seed = 1; seed <= runs; seed++) {
-    const net = new Network({ seed, timing, latencyMillis })
-    const nodes = net.cluster(size)
+    const net = new Members({ seed, timing, noise: latency(latencyMillis) })
+    const nodes = net.together(size)
     net.settle(nodes, 2_000)
     net.run(timing.probeMillis + net.chance("phase", timing.probeMillis))
     const gone = nodes.slice(0, victims)
     const rest = nodes.slice(victims)
     const start = net.now
-    for (const node of gone) net[fault](node)
+    for (const node of gone) {
+      if (fault === "pause") net.pause(node)
+      else net.crash(node, { machine: fault === "crash" })
+    }
     net.until("all notice", () => notices(rest, gone), 20_000)
     const last = rest.flatMap((node) => gone.map(({ name }) => seenAt(node, "Down", name) ?? 0))
     times.push(Math.max(...last) - start)

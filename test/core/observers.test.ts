@@ -1,7 +1,8 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import fc from "fast-check"
-import { EVERYBODY_MAX, OBSERVERS_MAX, observersOf } from "../../src/core/observers.ts"
+import { hash32 } from "../../src/core/hash.ts"
+import { EVERYBODY_MAX, OBSERVERS_MAX, observersOf, subjectsOf } from "../../src/core/observers.ts"
 
 describe("observersOf", () => {
   test("14. Observers are a function of the set of members", () => {
@@ -55,6 +56,27 @@ describe("observersOf", () => {
       assert.ok(gone.length + fresh.length <= 3 * OBSERVERS_MAX, `${gone.length + fresh.length}`)
       assert.ok(fresh.length > 0)
     }
+  })
+})
+
+describe("subjectsOf", () => {
+  test("are those whose observer one is", () => {
+    const sets = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 3 }), {
+      minLength: 1,
+      maxLength: 30,
+    })
+    fc.assert(
+      fc.property(sets, (view) => {
+        for (const self of view) {
+          const others = view.filter((name) => name !== self)
+          const placed = others.map((name) => ({ name, place: hash32(name) }))
+          assert.deepEqual(
+            [...subjectsOf(placed, self)].map(({ name }) => name).sort(),
+            others.filter((name) => observersOf(view, name).includes(self)).sort(),
+          )
+        }
+      }),
+    )
   })
 })
 

@@ -56,9 +56,34 @@ describe("takeover", () => {
       put(nameIn(slot), 1),
     ])
     assert.deepEqual(taken(bench), [])
+    bench.agree("b")
     bench.now += Supervision.timing.retryMillis
     bench.step({ _tag: "Tick" })
     assert.ok(bench.tags().includes("Takeover"))
+  })
+
+  test("nobody takes what is another's before that one has said what it took, or its time is up", () => {
+    const slot = slotOf("b", ["a", "b"])
+    const bench = new Bench("a")
+    bench.ring(["a", "b", "c"])
+    bench.theirs("c", [
+      { _tag: "Grant", slot, generation: 1, takeover: ["b"] },
+      put(nameIn(slot), 1),
+    ])
+    assert.deepEqual(taken(bench), [])
+    const { retryMillis, settleMaxMillis } = Supervision.timing
+    const forced = bench.now + 2 * settleMaxMillis
+    while (bench.now + retryMillis < forced) {
+      bench.now += retryMillis
+      bench.step({ _tag: "Tick" })
+      assert.ok(!bench.tags().includes("Takeover"))
+    }
+    for (let i = 0; i < 3; i++) {
+      bench.now += retryMillis
+      bench.step({ _tag: "Tick" })
+      if (bench.tags().includes("Takeover")) return
+    }
+    assert.fail("it was never taken over")
   })
 
   test("a name that the heir of its slot hasn't heard of is taken by who has, and handed on", () => {
@@ -70,6 +95,7 @@ describe("takeover", () => {
       put(nameIn(slot), 1),
     ])
     assert.deepEqual(taken(bench), [])
+    bench.agree("b")
     bench.theirs("b", [{ _tag: "Grant", slot, generation: 2, takeover: [] }])
     bench.now += Supervision.timing.retryMillis
     bench.step({ _tag: "Tick" })

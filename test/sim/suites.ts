@@ -1,0 +1,13 @@
+/**
+ * The suites that `npm run sim` runs, one after the other.
+ *
+ * @module
+ */
+import type * as Simulation from "../../src/testing/simulation.ts"
+import { cores } from "./cores.ts"
+import { counters } from "./counters.ts"
+import { moves } from "./moves.ts"
+import { names } from "./names.ts"
+
+/** All of them. */
+export const suites: ReadonlyArray<Simulation.Simulation> = [cores, names, moves, counters]

@@ -1,0 +1,500 @@
+/** The page of a failed run: every claim is read back from its markup. */
+import assert from "node:assert/strict"
+import { describe, test } from "node:test"
+import * as fc from "fast-check"
+import { html } from "../../src/testing/diagram.ts"
+import { PAST_WHOLE, select } from "../../src/testing/selection.ts"
+import type { Trace, TraceEvent } from "../../src/testing/trace.ts"
+import { arbitraryTrace, hostile, long, Script, short } from "./traces.ts"
+
+interface Group {
+  readonly i: number
+  readonly classes: ReadonlyArray<string>
+  readonly by: number | undefined
+  readonly body: string
+}
+
+type Of<K extends TraceEvent["kind"]> = Extract<TraceEvent, { readonly kind: K }>
+
+/** A page, and the places of its nodes and events. */
+class Page {
+  readonly text: string
+  readonly trace: Trace
+  readonly groups = new Map<number, Group>()
+
+  constructor(trace: Trace, options: Parameters<typeof html>[1] = {}) {
+    this.trace = trace
+    this.text = html(trace, options)
+    const pattern =
+      /^<g id="e(\d+)" class="([^"]*)" data-i="(\d+)"(?: data-by="(\d+)")?>(.*)<\/g>$/gm
+    for (const [, id, classes = "", i, by, body = ""] of this.text.matchAll(pattern)) {
+      assert.equal(id, i)
+      assert.ok(!this.groups.has(Number(i)), `event ${i} is drawn once`)
+      const cause = by === undefined ? undefined : Number(by)
+      this.groups.set(Number(i), { i: Number(i), classes: classes.split(" "), by: cause, body })
+    }
+  }
+
+  events<K extends TraceEvent["kind"]>(kind: K): ReadonlyArray<Of<K>> {
+    return this.trace.events.filter(
+      (event): event is Of<K> => event.kind === kind && this.groups.has(event.i),
+    )
+  }
+
+  body(event: TraceEvent): string {
+    return this.groups.get(event.i)?.body ?? ""
+  }
+
+  send(packet: number): Of<"send"> {
+    return this.trace.events.find(
+      (event): event is Of<"send"> => event.kind === "send" && event.packet === packet,
+    ) as Of<"send">
+  }
+
+  /** The middle of a node's column. */
+  x(node: number): number {
+    const names = /<svg class="names".*<\/svg>/.exec(this.text)?.[0] ?? ""
+    const name = this.trace.header.nodes[node]
+    const found = [...names.matchAll(/<text x="([\d.]+)"[^>]*><title>([^<]*)</g)]
+    return Number(found.find(([, , title]) => title === name)?.[1])
+  }
+
+  /** The numbers of a shape: of its path, or its place. */
+  numbers(event: TraceEvent, name: string): ReadonlyArray<number> {
+    const shape = new RegExp(`<(?:path|circle|rect) class="${name}"([^>]*)>`).exec(this.body(event))
+    return numbers((shape?.[1] ?? "").replace(/ r="[\d.]+"/, ""))
+  }
+}
+
+function numbers(text: string): ReadonlyArray<number> {
+  return (text.match(/-?\d+(\.\d+)?/g) ?? []).map(Number)
+}
+
+const TAGS = [
+  ...["a", "body", "circle", "code", "defs", "details", "div", "g", "h1", "h2", "head", "header"],
+  ...["html", "main", "meta", "p", "path", "pattern", "pre", "rect", "section", "span", "summary"],
+  ...["svg", "table", "td", "text", "title", "tr"],
+]
+/** The tags of a page; anything else that looks like one came from outside. */
+const TAG = new RegExp(`<!doctype html>|</?(?:${TAGS.join("|")})(?: [a-zA-Z-]+="[^"<>]*")*/?>`, "g")
+const SCRIPT = /<script>\n\{\n {2}const run[\s\S]*?\n\}\n<\/script>/
+
+describe("the picture of a run", () => {
+  test("every event that is shown is drawn once, and how many are shown is said", () => {
+    for (const trace of [short(), long()]) {
+      const page = new Page(trace)
+      const { shown } = select(trace, 2_000)
+      assert.deepEqual(
+        [...page.groups.keys()].sort((a, b) => a - b),
+        shown.map(({ i }) => i),
+      )
+      const counts = /([\d,]+) events of ([\d,]+) events are shown/.exec(page.text) ?? []
+      assert.equal(Number(counts[1]?.replace(",", "")), shown.length)
+      assert.equal(Number(counts[2]?.replace(",", "")), trace.count)
+    }
+  })
+
+  test("a delivery is an arrow from the sender's column and row down to the receiver's", () => {
+    const page = new Page(short())
+    const held = new Set(page.events("hold").map(({ packet }) => packet))
+    const received = page.events("receive").filter(({ packet }) => !held.has(packet))
+    assert.ok(received.length > 8)
+    for (const event of received) {
+      const send = page.send(event.packet)
+      const [sendX, sendY] = page.numbers(send, "fill")
+      assert.equal(sendX, page.x(send.from))
+      assert.deepEqual(page.numbers(event, "stroke").slice(0, 2), [sendX, sendY])
+      const [x = 0, y = 0] = page.numbers(event, "fill")
+      assert.ok(Math.abs(x - page.x(event.node)) <= 4, `${x} is at ${page.x(event.node)}`)
+      assert.ok(y > (sendY ?? 0))
+    }
+  })
+
+  test("times run down", () => {
+    for (const trace of [short(), long()]) {
+      const page = new Page(trace)
+      const axis = [...page.text.matchAll(/<text class="time"[^>]* y="(\d+)">([\d.]+) s/g)]
+      assert.ok(axis.length > 20)
+      axis.slice(1).forEach(([, y, time], k) => {
+        assert.ok(Number(y) > Number(axis[k]?.[1]))
+        assert.ok(Number(time) > Number(axis[k]?.[2]))
+      })
+    }
+  })
+
+  test("the cross of a packet that was cut off stands at the wall between the two columns", () => {
+    for (const trace of [short(), long()]) {
+      const page = new Page(trace)
+      const wall = numbers(/<path class="wall" d="([^"]*)"/.exec(page.text)?.[1] ?? "")[0]
+      const drops = page.events("drop").filter(({ why }) => why === "wall")
+      assert.ok(drops.length > 1)
+      for (const drop of drops) {
+        const { from, to } = page.send(drop.packet)
+        const [left = 0, , right = 0] = page.numbers(drop, "mark")
+        const middle = (left + right) / 2
+        const sides = [page.x(from), page.x(to)].sort((a, b) => a - b)
+        assert.ok((sides[0] ?? 0) < middle && middle < (sides[1] ?? 0))
+        assert.equal(middle, wall)
+      }
+    }
+  })
+
+  test("a packet that merely got lost ends half-way between two columns", () => {
+    const run = new Script("loss", ["a", "b", "c", "d"], 1)
+    run.drop(2, run.send(1, "a", "d", "Ops"), "lost")
+    run.drop(4, run.send(3, "d", "b", "Ops"), "lost")
+    const page = new Page(run.trace)
+    const ends = page.events("drop").map((drop) => {
+      const [left = 0, , right = 0] = page.numbers(drop, "mark")
+      return (left + right) / 2
+    })
+    assert.deepEqual(ends, [(page.x(1) + page.x(2)) / 2, (page.x(2) + page.x(3)) / 2])
+  })
+
+  test("a packet to a node that is gone ends before its column, told or not", () => {
+    const run = new Script("gone", ["a", "b", "c"], 1)
+    run.life(0, "b", "start")
+    run.life(5, "b", "crash")
+    run.drop(8, run.send(7, "a", "b", "Ops"), "dead")
+    const silent = run.send(9, "c", "b", "Ops")
+    const page = new Page(run.trace)
+    const drop = page.events("drop")[0] as TraceEvent
+    const [left = 0, , right = 0] = page.numbers(drop, "mark")
+    assert.equal((left + right) / 2, page.x(1) - 13)
+    const [one = 0, , other = 0] = page.numbers(page.send(silent), "mark")
+    assert.equal((one + other) / 2, page.x(1) + 13)
+    assert.match(page.body(page.send(silent)), /didn&#39;t arrive/)
+  })
+
+  test("a packet that was held up goes on from where it waited", () => {
+    const page = new Page(short())
+    const hold = page.events("hold")[0] as Of<"hold">
+    const { from, to } = page.send(hold.packet)
+    const [, , x = 0, y = 0] = page.numbers(hold, "stroke")
+    assert.ok(page.x(from) < x && x < page.x(to))
+    const receive = page.events("receive").find(({ packet }) => packet === hold.packet)
+    assert.deepEqual(page.numbers(receive as TraceEvent, "stroke wait").slice(0, 2), [x, y])
+    const onward = page.body(receive as TraceEvent).split('class="stroke wait"')[1] ?? ""
+    const [, , , turnX, turnY = 0] = numbers(onward.replace(/class="\w+"/g, ""))
+    assert.equal(turnX, x)
+    assert.ok(turnY > y)
+    assert.ok(Math.abs((page.numbers(receive as TraceEvent, "fill")[0] ?? 0) - page.x(to)) <= 4)
+  })
+
+  test("an arrow goes down even when its packet took no time", () => {
+    const run = new Script("at once", ["a", "b"], 1)
+    run.deliver(1, 1, "a", "b", "Ops")
+    const page = new Page(run.trace)
+    const [, sent = 0] = page.numbers(page.send(0), "fill")
+    const [, received = 0] = page.numbers(page.events("receive")[0] as TraceEvent, "fill")
+    assert.ok(received > sent)
+  })
+})
+
+describe("the state of the world in the picture", () => {
+  test("the nodes of a partition's side are neighbours, and the smaller side is tinted", () => {
+    const page = new Page(long())
+    const order = [...page.trace.header.nodes.keys()].sort((a, b) => page.x(a) - page.x(b))
+    assert.equal(order.map((node) => page.trace.header.nodes[node]).join(""), "behacdfgi")
+    const band = /<path class="band cut" d="([^"]*)"/.exec(page.text)?.[1] ?? ""
+    const strips = band
+      .split("z")
+      .filter((strip) => strip !== "")
+      .map(numbers)
+    const middles = strips.map(([x = 0, , width = 0]) => x + width / 2)
+    assert.deepEqual(
+      middles,
+      [1, 4, 7].map((node) => page.x(node)),
+    )
+  })
+
+  test("a fault is tinted from its begin to its end, in the columns of its nodes alone", () => {
+    const page = new Page(long())
+    const bands = [...page.text.matchAll(/<path class="band ill" d="([^"]*)"/g)].map(
+      ([, d]) => d ?? "",
+    )
+    const clog = bands
+      .map((d) => d.split("z").filter((strip) => strip !== ""))
+      .find(({ length }) => length === 2)
+    const strips = (clog ?? []).map(numbers)
+    assert.deepEqual(
+      strips.map(([x = 0, , width = 0]) => x + width / 2),
+      [page.x(2), page.x(5)],
+    )
+    const [begin, end] = page.events("fault").filter(({ what }) => what.startsWith("clog"))
+    const row = (event: TraceEvent | undefined): number =>
+      Number(/<text [^>]*y="(\d+)"/.exec(page.body(event as TraceEvent))?.[1]) - 4
+    for (const [x = 0, top = 0, , bottom = 0, back] of strips) {
+      const middle = strips[0]?.[0] === x ? page.x(2) : page.x(5)
+      assert.equal(x, middle - (page.x(5) - page.x(3)) / 2)
+      assert.equal(back, 2 * (x - middle))
+      assert.equal(top, row(begin) - 10)
+      assert.equal(bottom, row(end))
+    }
+  })
+
+  test("for a fault that cuts nobody off, no wall is drawn", () => {
+    const run = new Script("words", ["a", "b", "c"], 1)
+    run.fault(1, "begin", 0, "slow a factor 10", "a")
+    const { text } = new Page(run.trace)
+    assert.ok(text.includes('<path class="band ill"'))
+    assert.ok(!text.includes('class="wall"'))
+  })
+
+  test("what befalls the whole network is a strip aside, what takes no time ends at once", () => {
+    const run = new Script("noise", ["a", "b"], 1)
+    run.fault(1_000, "begin", 0, "loss all links ppm 5", "a b")
+    run.fault(2_000, "begin", 1, "restart a", "a")
+    run.note(3_000, "a", "Late", {})
+    const { text } = new Page(run.trace)
+    const [x = 0, , width = 0] = numbers(/<path class="band all" d="([^"]*)"/.exec(text)?.[1] ?? "")
+    assert.ok(x + width < new Page(run.trace).x(0) - 20)
+    const band = numbers(/<path class="band ill" d="([^"]*)"/.exec(text)?.[1] ?? "")
+    assert.equal((band[3] ?? 0) - (band[1] ?? 0), 10)
+    assert.match(text, /<td>1\.000 s – never ended<\/td>/)
+    assert.match(text, /<td>2\.000 s<\/td>/)
+  })
+
+  test("after a silence there is a wider gap, and how long it was", () => {
+    const page = new Page(short())
+    assert.ok(page.text.includes("⋮ 969 ms</text>"))
+    const axis = [...page.text.matchAll(/<text class="time"[^>]* y="(\d+)">([\d.]+) s/g)]
+    const y = (time: string): number => Number(axis.find(([, , at]) => at === time)?.[1])
+    assert.equal(y("1.000") - y("0.031") - 20, 42)
+    assert.equal(y("1.092") - y("1.080"), 20)
+  })
+
+  test("a node that crashed is greyed until it starts again, a paused one hatched", () => {
+    const page = new Page(long())
+    const row = (node: number, what: string): number => {
+      const life = page.events("life").find((event) => event.node === node && event.what === what)
+      const ys = numbers(/ d="M([^"]*)"/.exec(page.body(life as TraceEvent))?.[1] ?? "")
+      return what === "start" ? (ys[1] ?? 0) + 5 : what === "crash" ? (ys[1] ?? 0) + 6 : 0
+    }
+    const down = /<rect class="down" x="([\d.]+)" y="([\d.]+)" width="20" height="([\d.]+)"/.exec(
+      page.text,
+    )
+    assert.equal(Number(down?.[1]) + 10, page.x(6))
+    assert.equal(Number(down?.[2]), row(6, "crash"))
+    const starts = page.events("life").filter(({ node, what }) => node === 6 && what === "start")
+    assert.equal(starts.length, 2)
+    const again = numbers(/ d="M([^"]*)"/.exec(page.body(starts[1] as TraceEvent))?.[1] ?? "")
+    assert.equal(Number(down?.[2]) + Number(down?.[3]), (again[1] ?? 0) + 5)
+    const hatch = /<rect class="hatch" x="([\d.]+)"/.exec(page.text)
+    assert.equal(Number(hatch?.[1]) + 10, page.x(3))
+  })
+
+  test("the violated check is said on top and across the picture, with dots on its nodes", () => {
+    const page = new Page(short())
+    const check = page.events("check")[0] as Of<"check">
+    const said = "one-owner: two live owners of &#34;leader&#34;: a, c"
+    assert.ok(page.body(check).includes(said))
+    assert.match(page.text, /<p class="alarm"><a href="#e47">✗ one-owner<\/a>: two live owners/)
+    const dots = /<g class="who">(.*)<\/g>/.exec(page.body(check))?.[1] ?? ""
+    const xs = [...dots.matchAll(/cx="([\d.]+)"/g)].map(([, x]) => Number(x))
+    assert.deepEqual(xs, [page.x(0), page.x(2)])
+  })
+
+  test("notes say the key of their data, operations their outcome, faults their words", () => {
+    const { text } = new Page(short(), { replay: "run <it>", plan: '{"v":1}', title: "A & B" })
+    for (const words of ["Down a (silent)", "Suspect a", "✓ register leader", "partition a | b c"])
+      assert.ok(text.includes(`>${words}</text>`), words)
+    assert.ok(text.includes(">settle</text>"))
+    assert.ok(text.includes(">crash c</text>") && !text.includes(">crash</text>"))
+    assert.ok(html(long()).includes(">Up b</text>"))
+    assert.ok(text.includes('<code class="copy">run &#60;it&#62;</code>'))
+    assert.ok(text.includes("<pre>{&#34;v&#34;:1}</pre>"))
+    assert.ok(text.includes("<h1>A &#38; B</h1>"))
+    assert.match(text, /1\.000 s – 2\.200 s<\/td><td><a href="#e\d+">partition a \| b c/)
+  })
+})
+
+describe("what is left out", () => {
+  test("probes and timers that led to nothing are left out, and it is said how many", () => {
+    const page = new Page(long())
+    const probes = page.events("send").filter(({ what }) => what === "Ping" || what === "Ack")
+    assert.ok(probes.length < 20 && page.groups.size > 150 && page.groups.size < 400)
+    const quiet = Number(/([\d,]+) events not shown: probes/.exec(page.text)?.[1]?.replace(",", ""))
+    const over = Number(/([\d,]+) events? not shown: less/.exec(page.text)?.[1]?.replace(",", ""))
+    assert.equal(quiet + over + page.groups.size, 5_000)
+    for (const kind of ["check", "fault", "life", "phase"] as const)
+      assert.equal(
+        page.events(kind).length,
+        page.trace.events.filter((event) => event.kind === kind).length,
+      )
+  })
+
+  test("no more than the limit is shown, and the failure always is", () => {
+    const trace = long()
+    for (const eventsMax of [1, 2, 3, 7, 20, 60, 150]) {
+      const page = new Page(trace, { eventsMax })
+      assert.ok(page.groups.size <= eventsMax && page.groups.size >= Math.min(eventsMax - 3, 3))
+      assert.ok(page.groups.has(4_999))
+      const { by } = trace.events[4_999] as TraceEvent
+      if (eventsMax > 1) assert.ok(page.groups.has(by as number))
+    }
+  })
+
+  test("what led to the failure is shown before anything else: its last part whole", () => {
+    const run = new Script("chain", ["a", "b"], 1)
+    let by: number | undefined = run.operation(1, "a", 1, "call", "begin")
+    for (let k = 0; k < 80; k++) {
+      by = run.timer(10 * k + 2, "a", by)
+      by = run.deliver(10 * k + 3, 10 * k + 4, "a", "b", k % 10 === 0 ? "Ops" : "Ping", by)
+      run.note(10 * k + 5, "b", `Aside${k}`, {})
+    }
+    run.check(1_000, "end", "reached", "", by)
+    const { events } = run.trace
+    const past: Array<number> = []
+    for (let at = events.at(-1)?.by; at !== undefined; at = events[at]?.by) past.push(at)
+    assert.equal(past.length, 80 * 3 + 1)
+    const quiet = ({ kind, ...event }: TraceEvent): boolean =>
+      kind === "timer" ||
+      ("packet" in event &&
+        run.trace.events.some(
+          (e) => e.kind === "send" && e.packet === event.packet && e.what === "Ping",
+        ))
+    const wanted = [events.length - 1, ...past].filter(
+      (i, n) => n < PAST_WHOLE || !quiet(events[i] as TraceEvent),
+    )
+    assert.ok(wanted.length > PAST_WHOLE + 10)
+    const page = new Page(run.trace, { eventsMax: wanted.length })
+    assert.deepEqual(
+      [...page.groups.keys()].sort((a, b) => b - a),
+      wanted,
+    )
+    for (const group of page.groups.values()) assert.ok(group.classes.includes("led"))
+  })
+})
+
+describe("the witnesses of a failure", () => {
+  test("what its nodes said last is shown before other words, and why they said it", () => {
+    const run = new Script("witness", ["a", "b"], 1)
+    const said = run.note(3, "a", "Owner", {}, run.deliver(1, 2, "b", "a", "Ping"))
+    for (let k = 0; k < 200; k++) run.note(10 + k, "b", "Lost", { k })
+    run.check(1_000, "end", "reached", "a")
+    const page = new Page(run.trace, { eventsMax: 20 })
+    for (const i of [said, said - 1, said - 2]) assert.ok(page.groups.has(i), `event ${i}`)
+    assert.ok(page.groups.get(said)?.classes.includes("led"))
+  })
+
+  test("a check of all nodes points at nobody", () => {
+    const run = new Script("witness", ["a", "b", "c"], 1)
+    run.note(3, "a", "Owner", {})
+    run.check(1_000, "end", "reached", "a b c")
+    assert.deepEqual([...select(run.trace, 20).past], [1])
+  })
+})
+
+describe("any run", () => {
+  test("is drawn within the limit, each event once, with causes that are shown and earlier", () => {
+    fc.assert(
+      fc.property(arbitraryTrace, fc.integer({ min: 1, max: 60 }), (trace, eventsMax) => {
+        const page = new Page(trace, { eventsMax })
+        assert.equal(page.groups.size, select(trace, eventsMax).shown.length)
+        assert.ok(page.groups.size <= eventsMax)
+        assert.doesNotMatch(page.text.replace(SCRIPT, ""), /NaN|undefined|Infinity/)
+        for (const { i, by } of page.groups.values())
+          if (by !== undefined) assert.ok(by < i && page.groups.has(by))
+      }),
+    )
+  })
+
+  test("is drawn the same each time", () => {
+    assert.equal(html(long()), html(long()))
+    fc.assert(
+      fc.property(arbitraryTrace, (trace) => {
+        const page = html(trace)
+        assert.equal(html(trace), page)
+      }),
+      { numRuns: 20 },
+    )
+  })
+
+  test("can't bring markup into the page", () => {
+    fc.assert(
+      fc.property(hostile, hostile, hostile, (one, two, three) => {
+        const run = new Script(one, ["a", two], 1)
+        run.fault(0, "begin", 0, `partition a | ${three}`, "a")
+        run.add(1, undefined, { kind: "life", node: 1, what: three })
+        run.drop(3, run.send(2, "a", "a", one), two)
+        run.hold(3, run.send(2, "a", "a", three), one)
+        run.note(4, "a", three, { [one]: two, reason: one, list: [three, { two }] })
+        run.operation(5, "a", 1, "call", two)
+        run.add(6, undefined, { kind: "phase", what: one })
+        run.check(7, two, `${one}\n${three}`, "a")
+        const page = html(run.trace, { title: three, replay: one, plan: two })
+        const rest = page
+          .replace(/<style>[^<]*<\/style>/, "")
+          .replace(SCRIPT, "")
+          .replace(TAG, "")
+        assert.doesNotMatch(rest, /[<>]/)
+        assert.doesNotMatch(rest, /&(?!#\d+;)/)
+        assert.equal(page.match(/<script/g)?.length, 1)
+      }),
+    )
+  })
+
+  test("needs nothing from elsewhere", () => {
+    const page = html(long(), { replay: "npm test", plan: "{}" })
+    assert.doesNotMatch(page, /https?:|\bsrc=|@import|<link|\burl\((?!#)/)
+    for (const [, id] of page.matchAll(/href="#([^"]*)"/g))
+      assert.ok(page.includes(`id="${id}"`), `#${id}`)
+  })
+})
+
+describe("the page", () => {
+  test("has a dark value for each of its colours", () => {
+    const page = html(short())
+    const used = new Set([...page.matchAll(/var\((--[a-z-]+)\)/g)].map(([, name]) => name))
+    const dark = page.slice(page.indexOf("prefers-color-scheme: dark"))
+    for (const name of used) {
+      assert.ok(page.includes(`${name}: `), `${name} is defined`)
+      assert.ok(dark.includes(`${name}: `), `${name} is defined for dark`)
+    }
+  })
+
+  test("pointing at an event highlights what led to it and what it led to", () => {
+    const page = new Page(short())
+    const marked = new Map([...page.groups.keys()].map((i) => [i, new Set<string>()]))
+    const elements = [...page.groups.values()].map(({ i, by }) => ({
+      dataset: { i: String(i), ...(by === undefined ? {} : { by: String(by) }) },
+      classList: {
+        add: (name: string) => marked.get(i)?.add(name),
+        remove: (...names: ReadonlyArray<string>) => {
+          for (const name of names) marked.get(i)?.delete(name)
+        },
+      },
+    }))
+    const listeners = new Map<string, (event: unknown) => void>()
+    const run = {
+      querySelectorAll: () => elements,
+      classList: { toggle: () => {} },
+      addEventListener: (name: string, listen: (event: unknown) => void) =>
+        listeners.set(name, listen),
+    }
+    const script = /<script>([\s\S]*)<\/script>/.exec(page.text)?.[1] ?? ""
+    new Function("document", script)({ getElementById: () => run })
+    const down = page.events("note").find(({ name }) => name === "MemberDown") as TraceEvent
+    const target = { closest: () => elements.find(({ dataset }) => dataset.i === String(down.i)) }
+    listeners.get("mouseover")?.({ target })
+    const having = (name: string): ReadonlyArray<number> =>
+      [...marked].filter(([, names]) => names.has(name)).map(([i]) => i)
+    const past: Array<number> = [down.i]
+    for (let at = down.by; at !== undefined; at = page.trace.events[at]?.by) past.push(at)
+    assert.deepEqual(
+      having("past").toSorted((a, b) => b - a),
+      past,
+    )
+    const future = new Set([down.i])
+    for (const { i, by } of page.trace.events) if (by !== undefined && future.has(by)) future.add(i)
+    future.delete(down.i)
+    assert.ok(future.size > 5)
+    assert.deepEqual(
+      having("future").toSorted((a, b) => a - b),
+      [...future],
+    )
+    listeners.get("mouseleave")?.({})
+    assert.deepEqual([...having("past"), ...having("future")], [])
+  })
+})
