@@ -12,8 +12,9 @@ import * as Ring from "./ring.ts"
 /** Answers the offer of a slot. */
 export function offered(at: At, from: string, slot: number, generation: number): void {
   const { state, now } = at
-  // What I serve there myself, and is yet to lose against theirs or win, is only known by then.
-  if (!state.settled) {
+  // What I serve there myself, and is yet to lose against theirs or win, is only known once we have
+  // settled and what they have written is here.
+  if (!state.settled || !Registry.complete(at.registry, from)) {
     state.offers.set(slot, { from, generation })
     return
   }
@@ -23,6 +24,16 @@ export function offered(at: At, from: string, slot: number, generation: number):
   const until = now + state.timing.standbyMaxMillis
   state.incoming.set(slot, { from, generation, stage: "accepted", doubtful: false, at: until })
   Placement.send(at, from, { _tag: "Accept", slot, generation })
+}
+
+/** Answers offers that had to wait. */
+export function reconsider(at: At): void {
+  const { state, registry } = at
+  for (const [slot, { from, generation }] of [...state.offers]) {
+    if (!Registry.complete(registry, from)) continue
+    state.offers.delete(slot)
+    offered(at, from, slot, generation)
+  }
 }
 
 /** A slot must be mine by the ring, or by my grant: then these are names that were left outside. */

@@ -125,6 +125,9 @@ export function answered(
 ): void {
   const { state, outputs } = at
   if (answer === "Accept" && move.stage === "offered") {
+    const grant = Registry.grant(at.registry, slot)
+    // The ring may have changed since it was offered.
+    if (grant === undefined || destination(state, grant) !== move.to) return abort(at, slot)
     state.outgoing.set(slot, { ...move, stage: "frozen" })
     const names = [...(state.names?.get(slot) ?? [])].sort()
     const leaving = state.leaveBy !== Number.POSITIVE_INFINITY

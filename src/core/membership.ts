@@ -109,6 +109,13 @@ export function viewHash(state: State): number {
   return state.viewHash
 }
 
+/** Whether there are as many members as may be, and this isn't one of them. */
+export function full({ peers, live, options }: State, name: string): boolean {
+  const peer = peers.get(name)
+  if (peer !== undefined && live.has(peer)) return false
+  return live.size + 1 >= options.membersMax
+}
+
 /** The claims behind all that, sorted by name, for tests and diagnostics. */
 export function claims(state: State): ReadonlyArray<Claim> {
   const all = [state.self]

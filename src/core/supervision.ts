@@ -243,6 +243,7 @@ function advance(at: At): void {
     if (!state.firm && (state.sure || now >= Agreement.forcedAt(state))) confirm(at)
   }
   if (!state.sure && now >= state.remindAt) Agreement.remind(at)
+  if (state.settled && state.offers.size > 0) Arrival.reconsider(at)
   if (now >= state.retryAt) {
     // With another ring coming it isn't the time to decide: settling on that one will be.
     state.retryAt = state.next?.at ?? Number.POSITIVE_INFINITY
@@ -287,9 +288,6 @@ function settle(at: At): void {
   at.state.retryAt = Number.POSITIVE_INFINITY
   act(at)
   Agreement.tellAll(at, false)
-  for (const [slot, { from, generation }] of at.state.offers)
-    Arrival.offered(at, from, slot, generation)
-  at.state.offers.clear()
 }
 
 function confirm(at: At): void {

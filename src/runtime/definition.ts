@@ -53,7 +53,10 @@ export interface Handoff<S> {
   capture?(state: S): unknown
   /** Turns what `capture` gave into a state again. */
   restore?(data: never): S
-  /** After a healed partition: the state of the process that goes on, given both. */
+  /**
+   * After a healed partition: the state of the process that goes on, given both. `theirs` is given again
+   * when the connection breaks before it is known that it has come.
+   */
   merge?(mine: S, theirs: S): S
 }
 

@@ -6,6 +6,7 @@
  */
 import type * as Context from "effect/Context"
 import type * as Cluster from "../core/cluster.ts"
+import * as Membership from "../core/membership.ts"
 import type { CloseReason, Transport } from "../transport.ts"
 import * as Handshake from "../wire/handshake.ts"
 import * as Value from "../wire/value.ts"
@@ -225,7 +226,10 @@ export class Engine implements Parts {
 
   #refuse(peer: Handshake.Peer): Handshake.Verdict | undefined {
     if (this.#closed) return { _tag: "Reject", reason: "leaving" }
-    const epoch = this.#driver?.state.registry.tables.get(peer.name)?.epoch ?? 0
+    if (this.#driver === undefined) return undefined
+    const { membership, registry } = this.#driver.state
+    if (Membership.full(membership, peer.name)) return { _tag: "Reject", reason: "full" }
+    const epoch = registry.tables.get(peer.name)?.epoch ?? 0
     return epoch > peer.epoch ? { _tag: "Reject", reason: "superseded", epoch } : undefined
   }
 

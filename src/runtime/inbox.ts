@@ -120,7 +120,7 @@ export class Inbox {
 
   #method(name: string, method: string, kind: "call" | "cast"): Method | undefined {
     const definition = this.#names.hosted(name)?.definition
-    if (method === Merge.NAME && kind === "cast") return Merge.method
+    if (method === Merge.NAME && kind === "call") return Merge.method
     // A node that only passes messages on needn't know the definition.
     if (definition === undefined) return { name: method, kind, handler: () => undefined }
     return kind === "call" ? definition.calls.get(method) : definition.casts.get(method)

@@ -1,12 +1,12 @@
 /**
  * Two states of one name become one: the state of the process that lost its name travels to the winner
- * as a message like any other, so that it finds the process also while it moves.
+ * as a call like any other, so that it finds the process also while it moves, and is known to have come.
  *
  * @module
  */
 import { Reader } from "../wire/bytes.ts"
 import * as Value from "../wire/value.ts"
-import type { Cell, Mail } from "./cell.ts"
+import type { Cell } from "./cell.ts"
 import type { Method } from "./definition.ts"
 
 /** No user's method has this name: `Process.define` refuses it. */
@@ -15,13 +15,8 @@ export const NAME = "$merge"
 /** Takes the encoded state of the loser. */
 export const method: Method = {
   name: NAME,
-  kind: "cast",
+  kind: "call",
   handler: (self, state) => merge(self as Cell, state),
-}
-
-/** A message that asks the process that goes on to merge this state. */
-export function mail(state: Uint8Array): Mail {
-  return { method, args: [state], reply: undefined, next: undefined }
 }
 
 /** A merge that fails changes nothing: the state that goes on is worth more than the one that ended. */

@@ -22,7 +22,8 @@ type Freeze = Extract<Cluster.Output, { readonly _tag: "Freeze" }>
 /** A slot on its way from here. */
 interface Outgoing {
   readonly to: string
-  readonly cells: ReadonlyArray<Cell>
+  /** Those that go; those that turned out not to be able to are left out. */
+  cells: ReadonlyArray<Cell>
   /** Kept after the departure until the new owner serves. */
   packed: ReadonlyArray<MovingProcess>
 }
@@ -74,37 +75,55 @@ export class Mover {
     rest()
   }
 
+  /** Those whose state can't be sent stay, like those that say so; or start anew when the node leaves. */
   #pack(slot: number, generation: number, moving: Outgoing, leaving: boolean): void {
-    const { driver, platform, links } = this.#parts
+    const { driver, platform, links, limits } = this.#parts
     const now = platform.now()
-    const living = moving.cells.filter((cell) => cell.status !== STOPPED)
     const packed: Array<MovingProcess> = []
-    for (const cell of living) {
-      const one = this.#packOne(cell, now, leaving)
-      if (one === undefined) return driver.input({ _tag: "CaptureFailed", now, slot })
+    const going: Array<Cell> = []
+    let room = limits.frameBytesMax - FRAME_BYTES
+    for (const cell of moving.cells) {
+      if (cell.status === STOPPED) continue
+      const one = this.#packOne(cell, now, leaving, room)
+      if (one === undefined) {
+        this.#parts.processes.thaw(cell)
+        continue
+      }
+      room -= bytesOf(one)
       packed.push(one)
+      going.push(cell)
     }
+    moving.cells = going
     const link = links.get(moving.to)
     const sent =
       link !== undefined &&
       Envelope.data(link, { _tag: "State", slot, generation, processes: packed })
     if (!sent) return driver.input({ _tag: "CaptureFailed", now, slot })
     moving.packed = packed
-    driver.input({ _tag: "Captured", now, slot, names: living.map((cell) => cell.name) })
+    driver.input({ _tag: "Captured", now, slot, names: going.map((cell) => cell.name) })
   }
 
-  #packOne(cell: Cell, now: number, leaving: boolean): MovingProcess | undefined {
+  #packOne(
+    cell: Cell,
+    now: number,
+    leaving: boolean,
+    roomBytes: number,
+  ): MovingProcess | undefined {
     const { handoff } = cell.hosted.definition.spec
     const { name, meta, extra } = cell
     const resumes = (handoff?.kind ?? "resume") === "resume"
     let state: Uint8Array | undefined
     if (resumes) {
       state = this.#capture(cell)
-      // A node that leaves for good can't wait for a state that doesn't encode.
+      if (state !== undefined && state.length > roomBytes) {
+        this.#tellFailed(cell)
+        state = undefined
+      }
+      // A node that leaves for good can't wait for a state that doesn't encode, or is too long.
       if (state === undefined && !leaving) return undefined
     }
     const timers: Array<MovingTimer> = []
-    for (const timer of resumes ? (extra?.timers ?? []) : []) {
+    for (const timer of state === undefined ? [] : (extra?.timers ?? [])) {
       const args = encode(timer.args)
       if (args === undefined) continue
       timers.push({ inMillis: Math.max(0, Math.round(timer.at - now)), method: timer.method, args })
@@ -312,9 +331,23 @@ export class Mover {
       cell.hosted.definition.spec.handoff?.merge !== undefined && cell.status !== STARTING
     const state = mergeable ? this.#capture(cell) : undefined
     const waiting: Array<Mail> = take(cell)
-    if (state !== undefined) waiting.unshift(Merge.mail(state))
     this.#names.left(cell, "conflict")
+    if (state !== undefined) this.#offer(entry.name, state, OFFERS_MAX)
     for (const mail of waiting) this.#router.dispatch(entry.name, mail, 1)
+  }
+
+  /** Sends the state of a process that lost its name to the one that has it, until that has taken it. */
+  #offer(name: string, state: Uint8Array, offers: number): void {
+    const { calls, platform, events } = this.#parts
+    calls
+      .make(name, Merge.method, [state], OFFER_MILLIS, undefined, (call) => {
+        this.#router.dispatch(name, call, 1)
+      })
+      .catch(() => {
+        if (this.#parts.stopped(name) !== undefined) return
+        if (offers <= 1) events.emit({ _tag: "HandoffFailed", processes: [name] })
+        else platform.timer(OFFER_RETRY_MILLIS, () => this.#offer(name, state, offers - 1))
+      })
   }
 
   #tell(tag: "HandoffStarted" | "HandoffEnded", to: string, cells: ReadonlyArray<Cell>): void {
@@ -322,6 +355,20 @@ export class Mover {
     if (cells.length === 0 || !events.heard) return
     events.emit({ _tag: tag, to, processes: cells.map((cell) => cell.name) })
   }
+}
+
+/** How often a state is offered for merging, how long an answer may take, and the wait after it didn't. */
+const OFFERS_MAX = 10
+const OFFER_MILLIS = 5_000
+const OFFER_RETRY_MILLIS = 500
+
+/** What a frame holds besides states, and a process besides its own. */
+const FRAME_BYTES = 4_096
+const PROCESS_BYTES = 1_024
+
+function bytesOf({ state, meta, timers }: MovingProcess): number {
+  const args = timers.reduce((sum, timer) => sum + timer.args.length + 64, 0)
+  return PROCESS_BYTES + (state?.length ?? 0) + (meta?.length ?? 0) + args
 }
 
 function encode(value: unknown): Uint8Array | undefined {

@@ -36,7 +36,13 @@ export class Router implements Caller {
   readonly replies: Replies
   /** Order across moves. */
   readonly fences: Fences
+  /** This node's own messages that have to wait. */
   readonly #waiting: Waiting
+  /**
+   * Those of others. What the old owner of a name passes on comes before this node's own, which wait at a
+   * fence for just that.
+   */
+  readonly #visiting: Waiting
   /** Names that arrived here and may still be sent messages by their old owner. */
   readonly #closed = new Set<string>()
   /** Nodes that said that they leave: what was sent to them was passed on. */
@@ -47,9 +53,15 @@ export class Router implements Caller {
     this.#names = names
     this.#starts = starts
     this.replies = new Replies(parts, (id, error) => this.failed(id, error))
-    this.fences = new Fences(parts, (name) => this.#waiting.release(name))
-    this.#waiting = new Waiting(parts.platform, parts.limits.pendingMax, {
-      shut: (name) => this.fences.has(name),
+    this.fences = new Fences(parts, (name) => this.#release(name))
+    this.#waiting = this.#lane((name) => this.fences.has(name) || this.#visiting.has(name))
+    this.#visiting = this.#lane(() => false)
+  }
+
+  #lane(shut: (name: string) => boolean): Waiting {
+    const { platform, limits } = this.#parts
+    return new Waiting(platform, limits.pendingMax, {
+      shut,
       retry: (name, mail) => {
         this.dispatch(name, mail, mail instanceof Visitor ? mail.hops : 0)
       },
@@ -123,7 +135,7 @@ export class Router implements Caller {
     const { registry } = this.#parts.core
     const entry = registry.index.get(target.name)
     if (entry === undefined || entry.table !== registry.self) return undefined
-    if (this.#waiting.has(target.name) || this.#closed.has(target.name)) return undefined
+    if (this.#queued(target.name) || this.#closed.has(target.name)) return undefined
     const cell = this.#parts.processes.get(entry.pid)
     if (cell !== undefined && reachable(cell)) target.cache = cell
     return cell
@@ -131,7 +143,7 @@ export class Router implements Caller {
 
   /** Whether a message for this name can be written to a link at once. */
   #routable(name: string): boolean {
-    if (this.#waiting.has(name)) return false
+    if (this.#queued(name)) return false
     const entry = this.#parts.core.registry.index.get(name)
     return entry !== undefined && this.#parts.links.get(entry.table.owner) !== undefined
   }
@@ -144,17 +156,18 @@ export class Router implements Caller {
    */
   dispatch(name: string, mail: Mail, hops: number): Error | undefined {
     const { core, processes, links } = this.#parts
-    if (this.#waiting.has(name) || this.fences.has(name)) return this.#waiting.hold(name, mail)
+    const queued = mail instanceof Visitor ? this.#visiting.has(name) : this.#queued(name)
+    if (queued) return this.#hold(name, mail)
     const entry = core.registry.index.get(name)
     if (entry === undefined) return this.#seek(name, mail, hops)
     if (entry.table === core.registry.self) {
-      if (this.#closed.has(name)) return this.#waiting.hold(name, mail)
+      if (this.#closed.has(name)) return this.#hold(name, mail)
       const cell = processes.get(entry.pid)
       if (cell === undefined) return this.#fail(mail, new NoProcess(name))
       return this.#deliver(cell, mail)
     }
     const link = links.get(entry.table.owner)
-    if (link === undefined) return this.#waiting.hold(name, mail)
+    if (link === undefined) return this.#hold(name, mail)
     entry.used = true
     return this.#transmit(link, entry.pid, name, mail, hops)
   }
@@ -180,24 +193,36 @@ export class Router implements Caller {
     const { supervision, registry } = core
     const moving = supervision.incoming.has(slot) || supervision.outgoing.has(slot)
     const coming = moving || this.#starts.pending(name)
-    if (coming || this.#names.recoverable(name)) return this.#waiting.hold(name, mail)
+    if (coming || this.#names.recoverable(name)) return this.#hold(name, mail)
     const holder =
       Registry.grant(registry, slot)?.table.owner ?? Ring.ownerOfSlot(supervision.ring, slot)
     if (holder === undefined) return this.#fail(mail, new NoProcess(name))
     if (holder === core.registry.name) {
-      return supervision.firm
-        ? this.#fail(mail, new NoProcess(name))
-        : this.#waiting.hold(name, mail)
+      return supervision.firm ? this.#fail(mail, new NoProcess(name)) : this.#hold(name, mail)
     }
     const link = links.get(holder)
-    if (link === undefined) return this.#waiting.hold(name, mail)
+    if (link === undefined) return this.#hold(name, mail)
     return this.#transmit(link, 0, name, mail, hops)
   }
 
   /** Sent in circles, as nodes don't agree on the ring yet: it waits here until they may. */
   #rest(name: string, mail: Mail): Error | undefined {
     if (mail instanceof Visitor) mail.hops = 0
-    return this.#waiting.hold(name, mail)
+    return this.#hold(name, mail)
+  }
+
+  /** Whether messages of this node's own have to queue up for this name. */
+  #queued(name: string): boolean {
+    return this.#waiting.has(name) || this.#visiting.has(name) || this.fences.has(name)
+  }
+
+  #hold(name: string, mail: Mail): Error | undefined {
+    return (mail instanceof Visitor ? this.#visiting : this.#waiting).hold(name, mail)
+  }
+
+  #release(name: string): void {
+    this.#visiting.release(name)
+    this.#waiting.release(name)
   }
 
   #fail<E extends Error>(mail: Mail, error: E): E {
@@ -275,6 +300,7 @@ export class Router implements Caller {
 
   /** Looks at all messages that wait: something changed. */
   retry(): void {
+    this.#visiting.retry()
     this.#waiting.retry()
     this.fences.expire()
   }
@@ -292,7 +318,7 @@ export class Router implements Caller {
       const link = this.#parts.links.get(before.table.owner)
       if (link !== undefined) this.fences.raise(link, name)
     }
-    if (after !== undefined) this.#waiting.release(name)
+    if (after !== undefined) this.#release(name)
   }
 
   /** A process moved away: what waits for it and what still comes is passed on. */
@@ -341,11 +367,12 @@ export class Router implements Caller {
 
   /** The old owner has passed on everything: whoever waits may come. */
   open(name: string): void {
-    if (this.#closed.delete(name)) this.#waiting.release(name)
+    if (this.#closed.delete(name)) this.#release(name)
   }
 
   /** The node ends. */
   close(): void {
+    this.#visiting.close()
     this.#waiting.close()
   }
 }

@@ -96,7 +96,8 @@ export async function simulate<A>(
           ? new SimulationFailed(outcome.complaint, sim.now, sim.seed)
           : vacuous(sim)
     // Also when it is undefined that the test threw.
-    if ("error" in outcome || failure !== undefined) throw told(failure, sim, world, options.directory ?? ".sim")
+    if ("error" in outcome || failure !== undefined)
+      throw told(failure, sim, world, options.directory ?? ".sim")
     const { hash, count: events } = world.trace
     const { value } = outcome as { readonly value: A }
     return { value, seed: sim.seed, hash, events, millis: sim.now }
