@@ -209,6 +209,7 @@ function receive(at: At, from: string, message: Message): void {
     case "Commit":
     case "Drained":
     case "Done":
+    case "Orphans":
       return supervise(at, { _tag: "Message", now, from, message })
     default:
       return member(at, { _tag: "Message", now, from, message })

@@ -39,6 +39,13 @@ export type Message =
   | { readonly _tag: "Commit"; readonly slot: number; readonly generation: number }
   | { readonly _tag: "Drained"; readonly slot: number; readonly generation: number }
   | { readonly _tag: "Done"; readonly slot: number; readonly generation: number }
+  /** Names of dead nodes that you are the heir of, and the generation of their slot's last grant. */
+  | {
+      readonly _tag: "Orphans"
+      readonly slot: number
+      readonly generation: number
+      readonly names: ReadonlyArray<Orphan>
+    }
 
 /** A name to start again from its recorded registration. */
 export interface Orphan {

@@ -291,6 +291,11 @@ export function orphanNames(state: State): ReadonlyArray<Entry> {
   return [...best.values()]
 }
 
+/** Whether a dead node's name has been served since, or this node has begun to take it over. */
+export function cared(state: State, name: string): boolean {
+  return state.hiding.some(({ served, adopted }) => served.has(name) || adopted.has(name))
+}
+
 /** Notes that this node takes a name over: it is registered again, or given up, but never twice. */
 export function adopt(state: State, name: string): void {
   for (const { entries, adopted } of state.hiding) if (entries.has(name)) adopted.add(name)

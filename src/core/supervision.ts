@@ -323,6 +323,7 @@ function receive(at: At, from: string, message: Message): void {
   if (message._tag === "Offer") return Arrival.offered(at, from, slot, generation)
   if (message._tag === "Commit") return Arrival.committed(at, from, slot, generation)
   if (message._tag === "Drained") return Arrival.drained(at, from, slot, generation)
+  if (message._tag === "Orphans") return Takeover.told(at, from, message)
   if (message._tag === "Cancel") return Arrival.cancelled(at, from, slot, generation)
   const move = state.outgoing.get(slot)
   if (move === undefined || move.to !== from || move.generation !== generation) return

@@ -1,32 +1,36 @@
 /**
- * Takeover after a crash: the slots and names of nodes that are down go to the first live node of the
- * list that their grant recorded, so that everybody agrees on it, whatever ring the dead node had.
+ * Takeover after a crash: the slots and names of nodes that are down go to their heirs. The heir of a slot
+ * is the live node that holds it already, or else its owner by the ring: everybody who has settled agrees
+ * on who that is, whatever each of them has heard from the dead node last. Only the heir takes over.
+ *
+ * But the heir may not have heard of it: the last operations of a node that crashes reach some and not
+ * others. So who knows of something that its heir hasn't taken tells the heir, a few times.
  *
  * @module
  */
 import * as Arrival from "./arrival.ts"
-import type { At, Incoming, Orphan } from "./placement.ts"
+import type { At, Incoming, Message, Orphan } from "./placement.ts"
 import * as Placement from "./placement.ts"
 import * as Registry from "./registry.ts"
 import * as Ring from "./ring.ts"
 
-/**
- * Takes over what is my turn. The first live node of the recorded list takes a dead holder's slot, else
- * its ring owner. But that one may not have heard of it: the last operations of a node that crashes
- * reach some and not others. So what is still there after `retryMillis` is for the next in the slot's
- * ranking, and so on; who takes a name whose slot isn't his hands it on.
- */
+/** How often an heir is told of the same orphans. */
+const TELLS_MAX = 8
+/** Bytes of start arguments in one message. */
+const BYTES_MAX = 1024 * 1024
+
+/** Takes over what I am the heir of, and tells the heirs of what they haven't taken. */
 export function takeOver(at: At): void {
   const { state, registry } = at
   const orphans = orphansBySlot(registry)
   const taken = new Map<string, Array<Orphan>>()
   let left = false
   for (const grant of Registry.orphanGrants(registry)) {
-    const { slot, takeover } = grant
+    const { slot, generation } = grant
     const entries = orphans.get(slot) ?? []
     orphans.delete(slot)
-    if (mine(at, slot, takeover)) inherit(at, slot, grant, entries, taken)
-    else left = true
+    if (heir(at, slot) === state.name) inherit(at, slot, grant, entries, taken)
+    else left = tell(at, slot, generation, entries) || left
   }
   // What was handed to me and isn't committed any more, or was committed unheard.
   for (const [slot, move] of [...state.incoming]) {
@@ -38,32 +42,80 @@ export function takeOver(at: At): void {
   }
   // Names that stayed behind when their slot moved away, or that its new holder hasn't heard of.
   for (const [slot, entries] of orphans) {
-    const holder = Registry.grant(registry, slot)?.table.owner
-    if (!mine(at, slot, holder === undefined ? [] : [holder])) left = true
-    else if (holder === undefined) inherit(at, slot, undefined, entries, taken)
+    const grant = Registry.grant(registry, slot)
+    if (heir(at, slot) !== state.name) left = tell(at, slot, 0, entries) || left
+    else if (grant === undefined) inherit(at, slot, undefined, entries, taken)
     else adopt(at, entries, 0, taken)
   }
   for (const [from, names] of taken) at.outputs.push({ _tag: "Takeover", from, orphans: names })
-  if (taken.size > 0 || (left && turn(at) <= Ring.size(state.ring))) Placement.retry(at)
+  if (taken.size > 0 || (left && tells(at) < TELLS_MAX)) Placement.retry(at)
 }
 
-/** Whether it is my turn to take a slot: `first` are asked first, in order, then its ranking. */
-function mine(at: At, slot: number, first: ReadonlyArray<string>): boolean {
-  const { ring, name } = at.state
-  const heir = first.find((id) => Ring.has(ring, id)) ?? Ring.ownerOfSlot(ring, slot)
-  if (heir === name) return true
-  const turns = turn(at)
-  if (turns === 0 || !Ring.has(ring, name)) return false
-  const ranking = Ring.ownersOfSlot(ring, slot, Ring.size(ring))
-  const order = [...new Set([...first.filter((id) => Ring.has(ring, id)), ...ranking])]
-  return order.indexOf(name) <= turns
+/** Somebody knows of names that nobody serves and whose heir I am. */
+export function told(at: At, from: string, message: Extract<Message, { _tag: "Orphans" }>): void {
+  const { state, registry } = at
+  const { slot, generation } = message
+  // Else it will be told again, or somebody else will be.
+  if (!state.settled || state.next !== undefined || heir(at, slot) !== state.name) return
+  if (state.incoming.has(slot) || state.outgoing.has(slot)) return
+  const names = message.names.filter(
+    ({ name }) =>
+      Registry.placed(name) &&
+      Ring.slot(name) === slot &&
+      Registry.lookup(registry, name) === undefined &&
+      !Registry.cared(registry, name),
+  )
+  if (names.length === 0) return
+  const grant = Registry.grant(registry, slot)
+  const above = 1 + names.reduce((g, name) => Math.max(g, name.generation), generation)
+  if (grant === undefined) {
+    Placement.write(at, slot, above)
+    state.arrived.set(slot, above)
+  }
+  const orphans = names.map(({ name, generation, meta }) => {
+    Registry.adopt(registry, name)
+    Placement.starting(at, slot)
+    return { name, meta, generation: grant === undefined ? above : generation + 1 }
+  })
+  at.outputs.push({ _tag: "Takeover", from, orphans })
+}
+
+/** Who takes over what dead nodes have left in a slot, as all agree who have settled. */
+function heir({ state, registry }: At, slot: number): string | undefined {
+  return Registry.grant(registry, slot)?.table.owner ?? Ring.ownerOfSlot(state.ring, slot)
+}
+
+/** Tells the heir of a slot of its orphans, once it has had time to take them; whether there are any. */
+function tell(
+  at: At,
+  slot: number,
+  generation: number,
+  entries: ReadonlyArray<Registry.Entry>,
+): boolean {
+  const to = heir(at, slot)
+  if (entries.length === 0 || to === undefined) return false
+  if (tells(at) === 0 || !at.state.echoes.has(to)) return true
+  let names: Array<Orphan> = []
+  let bytes = 0
+  const send = (): void => {
+    if (names.length > 0) Placement.send(at, to, { _tag: "Orphans", slot, generation, names })
+    names = []
+    bytes = 0
+  }
+  for (const { name, generation, meta } of entries) {
+    names.push({ name, generation, meta })
+    bytes += name.length + (meta?.length ?? 0)
+    if (bytes >= BYTES_MAX) send()
+  }
+  send()
+  return true
 }
 
 /**
- * How many have had their turn: none before everybody has said that it took what it is heir of, since
- * what the first ones have taken may still be on its way.
+ * How many times heirs would have been told by now: not before everybody has said that it took what it is
+ * heir of, since what they have taken may still be on its way.
  */
-function turn({ state, now }: At): number {
+function tells({ state, now }: At): number {
   return state.firm ? Math.floor((now - state.bereftAt) / state.timing.retryMillis) : 0
 }
 

@@ -79,6 +79,8 @@ export class Link implements Receiver<Letter> {
   readAt: number
   readonly #links: Links
   readonly #end: End<Letter>
+  /** Letters that overtook the welcome, where that can be. */
+  readonly #early: Array<Letter> = []
   /** Set while the handshake is going on: ends the time that it has. */
   #cancel: (() => void) | undefined
 
@@ -147,7 +149,8 @@ export class Link implements Receiver<Letter> {
         return this.#establish()
       case "Refusal":
         return this.#refused(word)
-      // Anything else overtook the welcome, where that can be.
+      default:
+        this.#early.push(word)
     }
   }
 
@@ -161,8 +164,10 @@ export class Link implements Receiver<Letter> {
   #establish(): void {
     this.#stop()
     this.open = this.#links.establish(this)
-    if (this.open) this.#links.owner.up(this)
-    else this.#end.destroy()
+    if (!this.open) return this.#end.destroy()
+    const { owner } = this.#links
+    owner.up(this)
+    for (const letter of this.#early.splice(0)) if (this.open) owner.receive(this, letter)
   }
 
   #refuse(refusal: Omit<Refusal, "_tag">): void {

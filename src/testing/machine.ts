@@ -265,17 +265,20 @@ export class Machines<S, I extends Told, O extends Tagged, N extends Life<S, I, 
 
   // --- faults: short words for the most frequent; `faults.begin` has all -------------------------
 
-  /** Nothing gets from one to the other until {@link Machines.mend}, then as streams send it again. */
-  cut(from: N, to: N): void {
-    this.#walls.add(this.network.wall(from.host.index, to.host.index, "cut"))
+  /**
+   * Nothing gets from one to the other until {@link Machines.mend}: then as streams send it again, or,
+   * where it was a clog, at once and all together.
+   */
+  cut(from: N, to: N, kind: "cut" | "clog" = "cut"): void {
+    this.#walls.add(this.network.wall(from.host.index, to.host.index, kind))
   }
 
-  /** Nothing gets from these to those, nor back, until {@link Machines.mend}. */
-  split(some: ReadonlyArray<N>, others: ReadonlyArray<N>): void {
+  /** As {@link Machines.cut}, from these to those and back. */
+  split(some: ReadonlyArray<N>, others: ReadonlyArray<N>, kind: "cut" | "clog" = "cut"): void {
     for (const a of some)
       for (const b of others) {
-        this.cut(a, b)
-        this.cut(b, a)
+        this.cut(a, b, kind)
+        this.cut(b, a, kind)
       }
   }
 

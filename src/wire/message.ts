@@ -103,6 +103,14 @@ export const core: Codec<Core> = union({
   Commit: move,
   Drained: move,
   Done: move,
+  Orphans: struct({
+    slot: uint,
+    generation: uint,
+    names: array(
+      struct({ name, generation: uint, meta: optional(bytes(META_BYTES_MAX)) }),
+      LIST_MAX,
+    ),
+  }),
 }) as Codec<Core>
 
 /** A timer on its way with its process. `args` are encoded values. */

@@ -4,7 +4,7 @@ import fc from "fast-check"
 import * as Cluster from "../../src/core/cluster.ts"
 import * as Registry from "../../src/core/registry.ts"
 import * as Ring from "../../src/core/ring.ts"
-import { Network, type NetworkOptions, type Node } from "./network.ts"
+import type { Core, Cores, CoresOptions } from "../../src/testing/cores.ts"
 import type { Action, Outcome } from "./schedule.ts"
 import * as Schedule from "./schedule.ts"
 
@@ -16,7 +16,7 @@ const opening: ReadonlyArray<Action> = NAMES.slice(0, 6).map((_, i) => ["start",
 function histories(
   kinds: Parameters<typeof Schedule.actions>[0],
   runs: number,
-  options: Omit<NetworkOptions, "seed">,
+  options: Omit<CoresOptions, "seed">,
   claim: (outcome: Outcome) => void,
 ): void {
   const size = fc.integer({ min: 2, max: 5 })
@@ -61,7 +61,7 @@ describe("histories without stalls and partitions", () => {
     for (let seed = 0; seed < 10; seed++) {
       const network = full(3, seed)
       const before = holders(network)
-      const joiner = network.start("joiner", ["n0"])
+      const joiner = network.start("joiner", { seeds: ["n0"] })
       settle(network)
       const after = holders(network)
       for (const name of NAMES) {
@@ -83,7 +83,12 @@ describe("histories with everything", () => {
   })
 
   test("8, 31, 35. the same with frames lost and doubled under way", () => {
-    histories(Schedule.plain, 40, { lax: true, lossPercent: 2, doublePercent: 5 }, Schedule.served)
+    histories(
+      Schedule.plain,
+      40,
+      { lax: true, lossPpm: 20_000, doublePpm: 50_000 },
+      Schedule.served,
+    )
   })
 
   test("26, 28. everybody has the same registry then, and it is what is served", () => {
@@ -105,43 +110,43 @@ describe("partitions", () => {
       const network = full(5, seed, true)
       const [a, b] = [network.nodes.slice(0, 2), network.nodes.slice(2)]
       network.split(a, b)
-      network.until("both sides see it", () => network.calm(a) && network.calm(b), 10_000)
+      network.until("both sides see it", () => network.unrest(a) ?? network.unrest(b), 10_000)
       for (const node of network.nodes) node.events.length = 0
       network.mend()
-      network.until("healed", () => network.calm(network.nodes), 20_000)
+      network.until("healed", () => network.unrest(network.nodes), 20_000)
       for (const node of network.nodes)
-        for (const event of node.events) assert.notEqual(event._tag, "Down")
+        for (const { event } of node.events) assert.notEqual(event._tag, "Down")
       once(network, network.nodes)
     }
   })
 
   test("S23. each half of a split hosts every name; healed, each name has one process again", () => {
     const network = full(2, 1, true)
-    const [a, b] = network.nodes as [Node, Node]
+    const [a, b] = network.nodes as [Core, Core]
     assert.ok(a.shell.processes.size < NAMES.length && b.shell.processes.size < NAMES.length)
     network.split([a], [b])
-    network.until("split", () => network.calm([a]) && network.calm([b]), 10_000)
+    network.until("split", () => network.unrest([a]) ?? network.unrest([b]), 10_000)
     network.run(100)
     assert.equal(a.shell.processes.size, NAMES.length)
     assert.equal(b.shell.processes.size, NAMES.length)
     network.mend()
-    network.until("healed", () => network.calm(network.nodes), 20_000)
+    network.until("healed", () => network.unrest(network.nodes), 20_000)
     once(network, network.nodes)
     assert.ok(a.shell.processes.size < NAMES.length && b.shell.processes.size < NAMES.length)
   })
 
   test("S29. a name started on both sides of a split is one process after it, the other one is told", () => {
     for (let seed = 0; seed < 10; seed++) {
-      const network = new Network({ seed, lax: true })
-      const nodes = network.cluster(4)
+      const network = Schedule.cores({ seed, lax: true })
+      const nodes = network.formed(Schedule.names(4))
       const [a, b] = [nodes.slice(0, 2), nodes.slice(2)]
       network.split(a, b)
-      network.until("split", () => network.calm(a) && network.calm(b), 10_000)
+      network.until("split", () => network.unrest(a) ?? network.unrest(b), 10_000)
       for (const name of NAMES) for (const node of nodes) node.shell.want(name)
       network.run(500)
       for (const name of NAMES) assert.equal(network.servers(name).length, 2)
       network.mend()
-      network.until("healed", () => network.calm(nodes), 20_000)
+      network.until("healed", () => network.unrest(nodes), 20_000)
       once(network, nodes)
       const lost = nodes.flatMap(({ shell }) => shell.lost)
       assert.deepEqual(new Set(lost), new Set(NAMES))
@@ -150,15 +155,17 @@ describe("partitions", () => {
   })
 
   test("regression 3. a cut that heals while names move leaves each of them one server", () => {
-    for (let seed = 0; seed < 40; seed++) {
-      const network = full(2, seed, true)
-      const joiner = network.start("joiner", ["n0"])
-      network.run(205 + (seed % 10))
-      network.split([joiner], network.nodes.slice(0, 2))
-      network.run(seed % 4 === 0 ? 7_000 : 20 * seed)
-      network.mend()
-      network.until("healed", () => network.calm(network.nodes), 30_000)
-      once(network, network.nodes)
+    for (const kind of ["cut", "clog"] as const) {
+      for (let seed = 0; seed < 40; seed++) {
+        const network = full(2, seed, true)
+        const joiner = network.start("joiner", { seeds: ["n0"] })
+        network.run(205 + (seed % 10))
+        network.split([joiner], network.nodes.slice(0, 2), kind)
+        network.run(seed % 4 === 0 ? 7_000 : 20 * seed)
+        network.mend()
+        network.until("healed", () => network.unrest(network.nodes), 30_000)
+        once(network, network.nodes)
+      }
     }
   })
 
@@ -166,15 +173,15 @@ describe("partitions", () => {
     for (const both of [true, false]) {
       const network = full(3, 3)
       const before = holders(network)
-      const [a, b] = network.nodes as [Node, Node]
+      const [a, b] = network.nodes as [Core, Core]
       network.cut(a, b)
       if (both) network.cut(b, a)
       for (const node of network.nodes) node.events.length = 0
       network.run(20_000)
       for (const node of network.nodes)
-        for (const event of node.events) assert.notEqual(event._tag, "Down")
+        for (const { event } of node.events) assert.notEqual(event._tag, "Down")
       network.mend()
-      network.until("mended", () => network.calm(network.nodes), 10_000)
+      network.until("mended", () => network.unrest(network.nodes), 10_000)
       assert.deepEqual(holders(network), before)
     }
   })
@@ -182,14 +189,14 @@ describe("partitions", () => {
   test("a node that slept finds its names served elsewhere, and gives them up", () => {
     for (let seed = 0; seed < 10; seed++) {
       const network = full(3, seed, true)
-      const sleeper = network.nodes[0] as Node
+      const sleeper = network.nodes[0] as Core
       network.pause(sleeper)
       network.run(10_000)
       const others = network.nodes.slice(1)
       for (const name of NAMES)
         assert.equal(others.filter(({ shell }) => shell.serves(name)).length, 1)
       network.resume(sleeper)
-      network.until("awake", () => network.calm(network.nodes), 20_000)
+      network.until("awake", () => network.unrest(network.nodes), 20_000)
       once(network, network.nodes)
     }
   })
@@ -198,18 +205,22 @@ describe("partitions", () => {
 describe("joining and leaving", () => {
   test("regression 1. nodes that start at the same instant are all ready within half a second", () => {
     for (let seed = 0; seed < 1_000; seed++) {
-      const network = new Network({ seed })
-      const names = ["n0", "n1", "n2"]
-      const nodes = names.map((name) => network.start(name, names))
-      network.until("formed", () => network.calm(nodes), 500)
+      const network = Schedule.cores({ seed })
+      const names = Schedule.names(3)
+      // With the others listening already, or with those that start a moment later not yet.
+      const nodes =
+        seed % 2 === 0
+          ? network.cluster(names)
+          : names.map((name) => network.start(name, { seeds: names }))
+      network.until("formed", () => network.unrest(nodes), 500)
     }
   })
 
   test("regression 5. a leaving node keeps its names until they are handed over, and stays away", () => {
     for (let seed = 0; seed < 10; seed++) {
       const network = full(3, seed)
-      const leaver = network.nodes[0] as Node
-      network.input(leaver, { _tag: "Leave" })
+      const leaver = network.nodes[0] as Core
+      network.leave(leaver)
       // It goes on dialling its seeds meanwhile.
       while (leaver.running) {
         for (const name of NAMES) assert.ok(network.servers(name).length <= 1)
@@ -218,7 +229,7 @@ describe("joining and leaving", () => {
       assert.ok(leaver.left)
       assert.equal(leaver.shell.processes.size, 0)
       network.run(10_000)
-      assert.ok(network.calm(network.running))
+      assert.equal(network.unrest(), undefined)
       once(network, network.running)
     }
   })
@@ -226,12 +237,12 @@ describe("joining and leaving", () => {
   test("S26. a crash never leaves more servers than names, and soon as many", () => {
     for (const silently of [false, true]) {
       const network = full(3, 5)
-      network.crash(network.nodes[0] as Node, silently)
+      network.crash(network.nodes[0] as Core, { machine: silently })
       const rest = network.running
       const all = (): boolean => NAMES.every((name) => network.servers(name).length === 1)
       const took = network.until("taken over", all, 6_000)
       assert.ok(took <= (silently ? 5_000 : 600), `${took} ms`)
-      network.until("calm", () => network.calm(rest), 5_000)
+      network.until("calm", () => network.unrest(rest), 5_000)
       once(network, rest)
     }
   })
@@ -239,11 +250,11 @@ describe("joining and leaving", () => {
   test("regression 8. a node that is back at once under its name doesn't have its names any more", () => {
     for (let seed = 0; seed < 20; seed++) {
       const network = full(3, seed)
-      const gone = network.nodes[seed % 3] as Node
-      network.crash(gone, seed % 2 === 0)
+      const gone = network.nodes[seed % 3] as Core
+      network.crash(gone, { machine: seed % 2 === 0 })
       network.run(seed * 3)
-      network.start(gone.name, ["n0", "n1", "n2"])
-      network.until("back", () => network.calm(network.running), 10_000)
+      network.start(gone.name)
+      network.until("back", () => network.unrest(), 10_000)
       network.run(2_000)
       once(network, network.running)
       for (const [name] of network.served)
@@ -254,10 +265,10 @@ describe("joining and leaving", () => {
   test("S28. passive: nothing moves when a node joins; when one leaves the others take all", () => {
     const network = full(2, 2, false, "passive")
     const before = holders(network)
-    network.start("joiner", ["n0"])
+    network.start("joiner", { seeds: ["n0"] })
     settle(network)
     assert.deepEqual(holders(network), before)
-    network.input(network.nodes[0] as Node, { _tag: "Leave" })
+    network.leave(network.nodes[0] as Core)
     network.until("left", () => network.nodes[0]?.left === true, 10_000)
     settle(network)
     once(network, network.running)
@@ -266,10 +277,10 @@ describe("joining and leaving", () => {
 
   test("S25. a name that is bound to its process never moves, and goes with its node", () => {
     const network = full(2, 4)
-    const [a, b] = network.nodes as [Node, Node]
+    const [a, b] = network.nodes as [Core, Core]
     const process = { _tag: "Register", generation: 1, pid: 99, meta: undefined } as const
-    for (const name of ["plain", "/bound"]) network.input(a, { ...process, wall: 1, name })
-    network.start("joiner", ["n0"])
+    for (const name of ["plain", "/bound"]) a.input({ ...process, wall: 1, name })
+    network.start("joiner", { seeds: ["n0"] })
     settle(network)
     for (const name of ["plain", "/bound"])
       assert.equal(Registry.lookup(b.state.registry, name)?.table.owner, "n0")
@@ -283,8 +294,8 @@ describe("joining and leaving", () => {
 
   test("regression 10. who asked for a start finds the name as soon as it hears that it is there", () => {
     for (let seed = 0; seed < 20; seed++) {
-      const network = new Network({ seed })
-      const nodes = network.cluster(3)
+      const network = Schedule.cores({ seed })
+      const nodes = network.formed(Schedule.names(3))
       for (const node of nodes) {
         const name = `own/${node.name}`
         node.shell.want(name)
@@ -296,13 +307,13 @@ describe("joining and leaving", () => {
 
   test("a node with weight 0 hosts nothing and sees everything", () => {
     const network = full(2, 6)
-    const guest = network.start("guest", ["n0"], 0)
+    const guest = network.start("guest", { seeds: ["n0"], weight: 0 })
     settle(network)
     guest.shell.want("count/guest")
     network.until("started", () => guest.shell.wanted.size === 0, 1_000)
     assert.equal(guest.shell.processes.size, 0)
     assert.equal(Registry.count(guest.state.registry), NAMES.length + 1)
-    network.crash(network.nodes[0] as Node)
+    network.crash(network.nodes[0] as Core)
     settle(network)
     assert.equal(guest.shell.processes.size, 0)
     once(network, network.running)
@@ -318,18 +329,19 @@ describe("the machine", () => {
         ["pause", 2, 0, 5_000],
         ["exit", 0, 0, 300],
       ])
-      return `${outcome.network.now} ${outcome.network}`
+      const { now, world } = outcome.network
+      return `${now} ${world.trace.hash} ${outcome.network}`
     }
     assert.equal(run(), run())
   })
 
   test("its next deadline is never in the past once it has had its turn", () => {
     const network = full(3, 8)
-    network.crash(network.nodes[0] as Node, true)
+    network.crash(network.nodes[0] as Core, { machine: true })
     for (let i = 0; i < 600; i++) {
       network.run(10)
-      for (const { state } of network.running)
-        assert.ok(Cluster.wakeAt(state) >= network.now - 2, `${Cluster.wakeAt(state)}`)
+      for (const { state, now } of network.running)
+        assert.ok(Cluster.wakeAt(state) >= now - 2, `${Cluster.wakeAt(state)}`)
     }
   })
 })
@@ -339,24 +351,24 @@ function full(
   seed: number,
   lax: boolean = false,
   rebalance: "active" | "passive" = "active",
-): Network {
-  const network = new Network({ seed, lax, rebalance })
-  const nodes = network.cluster(size)
+): Cores {
+  const network = Schedule.cores({ seed, lax, rebalance })
+  const nodes = network.formed(Schedule.names(size))
   for (const [i, name] of NAMES.entries()) nodes[i % size]?.shell.want(name)
   network.until("started", () => NAMES.every((name) => network.servers(name).length === 1), 2_000)
   settle(network)
   return network
 }
 
-function settle(network: Network): void {
+function settle(network: Cores): void {
   network.run(1)
-  network.until("settled", () => network.calm(network.running), 20_000)
+  network.until("settled", () => network.unrest(), 20_000)
 }
 
-function once(network: Network, nodes: ReadonlyArray<Node>): void {
+function once(network: Cores, nodes: ReadonlyArray<Core>): void {
   Schedule.served({ network, nodes, asked: NAMES })
 }
 
-function holders(network: Network): ReadonlyMap<string, string> {
+function holders(network: Cores): ReadonlyMap<string, string> {
   return new Map(NAMES.map((name) => [name, network.servers(name)[0]?.name ?? ""]))
 }

@@ -94,7 +94,7 @@ describe("false alarms", () => {
     for (let seed = 1; seed <= 10; seed++) {
       const { net, nodes } = calm(2 + (seed % 4), seed)
       const [deaf, ...rest] = nodes as [Node, ...Array<Node>]
-      deaf.listening = false
+      deaf.links.deafen()
       for (const node of rest) net.reset(deaf, node)
       net.run(5_000)
       assertNobodyDown(net, nodes)

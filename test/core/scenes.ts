@@ -1,6 +1,6 @@
 /**
  * What the tests of the core put on the simulated network: members alone, which are held to the
- * invariants at every step, and whole cores with names.
+ * invariants at every step. Whole cores with names are in schedule.ts.
  */
 import assert from "node:assert/strict"
 import type { Claim } from "../../src/core/claim.ts"
@@ -8,7 +8,6 @@ import * as Claims from "../../src/core/claim.ts"
 import * as Invariants from "../../src/core/invariants.ts"
 import type { Event, Input, Message, Options, Output, State } from "../../src/core/membership.ts"
 import * as Membership from "../../src/core/membership.ts"
-import { type Core, Cores, type CoresOptions } from "../../src/testing/cores.ts"
 import {
   type Birth,
   type Letter,
@@ -24,8 +23,6 @@ import type { Noise } from "../../src/testing/network.ts"
 export function latency(millis: number): Partial<Noise> {
   return { latencyMicros: [500 * millis, 1_500 * millis] }
 }
-
-// --- members -------------------------------------------------------------------------------------
 
 /** One life of a member. */
 export class Node extends Life<State, Input, Output> {
@@ -144,4 +141,17 @@ export function seenAt(node: Node, tag: Event["_tag"], name: string): number | u
 export function memberOf(node: Node, name: string): Membership.Member {
   const found = Membership.members(node.state).find((member) => member.name === name)
   return found ?? assert.fail(`${node.name} doesn't know ${name}`)
+}
+
+/** Members that have been quiet for some time. */
+export function calm(
+  size: number,
+  seed: number,
+  millis: number = 3_000,
+): { readonly net: Members; readonly nodes: ReadonlyArray<Node> } {
+  const net = new Members({ seed })
+  const nodes = net.together(size)
+  net.settle(nodes, 200)
+  net.run(millis + net.chance("calm", 1_000))
+  return { net, nodes }
 }

@@ -3,7 +3,8 @@ import assert from "node:assert/strict"
 import fc from "fast-check"
 import * as Invariants from "../../src/core/invariants.ts"
 import * as Registry from "../../src/core/registry.ts"
-import { Network, type NetworkOptions, type Node } from "./network.ts"
+import { type Core, Cores, type CoresOptions } from "../../src/testing/cores.ts"
+import { latency } from "./scenes.ts"
 
 /** One thing that happens, `a` and `b` choosing to whom, and how long it stays the last. */
 export type Action = readonly [what: What, a: number, b: number, millis: number]
@@ -49,42 +50,54 @@ export function actions(kinds: ReadonlyArray<What>, max: number): fc.Arbitrary<A
 }
 
 export interface Outcome {
-  readonly network: Network
+  readonly network: Cores
   /** The nodes that are there in the end. */
-  readonly nodes: ReadonlyArray<Node>
+  readonly nodes: ReadonlyArray<Core>
   /** Names that were started, as somebody has heard. */
   readonly asked: ReadonlyArray<string>
 }
 
+/** Cores whose frames take from half to one and a half milliseconds, one way. */
+export function cores(options: CoresOptions): Cores {
+  return new Cores({ noise: latency(1), ...options })
+}
+
+/** The names of so many nodes. */
+export function names(size: number): ReadonlyArray<string> {
+  return Array.from({ length: size }, (_, i) => `n${i}`)
+}
+
 /** Runs a history, then mends everything and waits for calm. */
-export function play(size: number, options: NetworkOptions, list: ReadonlyArray<Action>): Outcome {
-  const network = new Network(options)
-  network.cluster(size)
+export function play(size: number, options: CoresOptions, list: ReadonlyArray<Action>): Outcome {
+  const network = cores(options)
+  network.formed(names(size))
   for (const action of list) {
     act(network, action)
     network.run(action[3])
   }
   network.mend()
-  for (const node of network.running) if (node.paused) network.resume(node)
+  for (const node of network.running) awaken(network, node)
   network.run(1)
   const leaving = (): boolean =>
     network.running.some(({ state }) => state.supervision.leaveBy !== Number.POSITIVE_INFINITY)
   network.until("all leavers are gone", () => !leaving(), 60_000)
-  if (network.running.length === 0) network.start("phoenix")
+  if (network.running.length === 0) network.start("phoenix", { seeds: [] })
   const nodes = network.running
   const wanted = (): boolean => nodes.some(({ shell }) => shell.wanted.size > 0)
-  network.until("calm again", () => network.calm(nodes) && !wanted(), 60_000)
+  network.until("calm again", () => network.unrest(nodes) ?? !wanted(), 60_000)
   const more = (): boolean =>
     nodes.some(({ state }) => state.supervision.retryAt !== Number.POSITIVE_INFINITY)
-  network.until("nothing is left to be tried again", () => !more() && network.calm(nodes), 60_000)
+  network.until("nothing is left to be tried again", () => network.unrest(nodes) ?? !more(), 60_000)
   return { network, nodes, asked: [...network.known] }
 }
 
-function act(network: Network, [what, a, b]: Action): void {
+function act(network: Cores, [what, a, b]: Action): void {
   const { running } = network
   const node = running[a % running.length]
   const other = running[b % running.length]
   if (node === undefined || other === undefined) return
+  // What was cut comes by retransmission timers in the end, what was clogged at once.
+  const kind = (a + b) % 2 === 0 ? "cut" : "clog"
   switch (what) {
     case "start": {
       const name = NAMES[b % NAMES.length] as string
@@ -94,51 +107,54 @@ function act(network: Network, [what, a, b]: Action): void {
     case "bump":
       return network.bump(NAMES[b % NAMES.length] as string)
     case "join":
-      if (running.length < 9) network.start(`m${network.nodes.length}`, seeds(network))
+      if (running.length < 9) network.start(`m${network.nodes.length}`, { seeds: seeds(network) })
       return
     case "restart": {
       const down = network.nodes.filter(
         ({ name, left }) => !left && !running.some((one) => one.name === name),
       )
       const again = down[a % Math.max(1, down.length)]
-      if (again !== undefined) network.start(again.name, seeds(network))
+      if (again === undefined) return
+      awaken(network, again)
+      network.start(again.name, { seeds: seeds(network) })
       return
     }
     case "exit":
     case "crash":
-      if (spare(network, node)) network.crash(node, what === "crash")
+      if (spare(network, node)) network.crash(node, { machine: what === "crash" })
       return
     case "leave":
-      if (spare(network, node)) network.input(node, { _tag: "Leave" })
+      if (spare(network, node)) network.leave(node)
       return
     case "reset":
       return network.reset(node, other)
     case "pause":
-      if (spare(network, node)) network.pause(node)
+      if (!node.paused && spare(network, node)) network.pause(node)
       return
     case "resume":
-      if (node.paused) network.resume(node)
-      return
+      return awaken(network, node)
     case "cut":
-      network.split([node], [other])
-      return
+      return network.split([node], [other], kind)
     case "deafen":
-      network.cut(node, other)
-      return
+      return network.cut(node, other, kind)
     case "split":
-      network.split(
+      return network.split(
         running.filter((_, i) => i % 2 === a % 2),
         running.filter((_, i) => i % 2 !== a % 2),
+        kind,
       )
-      return
     case "mend":
       return network.mend()
   }
 }
 
+function awaken(network: Cores, node: Core): void {
+  if (node.paused) network.resume(node)
+}
+
 /** Somebody else is there who knows of every server: nobody takes over what nobody knows. */
-function spare(network: Network, node: Node): boolean {
-  const knows = ({ state }: Node): boolean =>
+function spare(network: Cores, node: Core): boolean {
+  const knows = ({ state }: Core): boolean =>
     [...network.known].every((name) => {
       const { registry } = state
       const entry = Registry.lookup(registry, name) ?? Registry.hidden(registry, name)
@@ -147,7 +163,7 @@ function spare(network: Network, node: Node): boolean {
   return network.full.some((other) => other !== node && knows(other))
 }
 
-function seeds(network: Network): ReadonlyArray<string> {
+function seeds(network: Cores): ReadonlyArray<string> {
   return [...new Set(network.nodes.map(({ name }) => name))]
 }
 

@@ -6,6 +6,7 @@
 import * as Invariants from "../../src/core/invariants.ts"
 import type * as Membership from "../../src/core/membership.ts"
 import * as Ring from "../../src/core/ring.ts"
+import type { Orphan } from "../../src/core/supervision.ts"
 import { defaults } from "../../src/testing/arbitrary.ts"
 import type { Complaint } from "../../src/testing/check.ts"
 import { type Core, Cores } from "../../src/testing/cores.ts"
@@ -125,14 +126,33 @@ class Watched extends Cores {
   override perform(node: Core, output: Parameters<Cores["perform"]>[1]): void {
     if (output._tag === "Freeze") {
       this.#reached.set("a name moved", true)
-      const owner = Ring.ownerOfSlot(node.state.supervision.ring, output.slot)
-      if (owner === node.name)
-        this.complain("only what must moves", `${node.name} gives ${output.names} to ${output.to}`)
+      this.#wrong(node, "only what must moves", this.#needless(node, output))
     }
-    if (output._tag === "Takeover" && output.orphans.length > 0)
+    if (output._tag === "Takeover" && output.orphans.length > 0) {
       this.#reached.set("a name was taken over", true)
+      for (const orphan of output.orphans)
+        this.#wrong(node, "takeovers rise", this.#level(node, orphan))
+    }
     if (output._tag === "Lost") this.#reached.set("a name conflict was decided", true)
     super.perform(node, output)
+  }
+
+  /** 32: who takes a name over stands above every claim of the dead that nobody has served since. */
+  #level(node: Core, { name, generation }: Orphan): string | undefined {
+    for (const { entries, served } of node.state.registry.hiding) {
+      const claim = served.has(name) ? undefined : entries.get(name)
+      if (claim !== undefined && claim.generation >= generation)
+        return `takes over ${name} (${generation}), which was ${claim.table.owner}'s (${claim.generation})`
+    }
+    return undefined
+  }
+
+  /** 42: what the ring gives to a node stays, and everything does where names are to rest. */
+  #needless(node: Core, { slot, names, to, leaving }: Freeze): string | undefined {
+    const owner = Ring.ownerOfSlot(node.state.supervision.ring, slot)
+    if (owner === node.name) return `gives ${names} away, to ${to}, and owns it`
+    if (this.#plan.knobs.passive === 1 && !leaving) return `gives ${names} to ${to}, and stays`
+    return undefined
   }
 
   /**
@@ -197,3 +217,5 @@ class Watched extends Cores {
     return undefined
   }
 }
+
+type Freeze = Extract<Parameters<Cores["perform"]>[1], { readonly _tag: "Freeze" }>

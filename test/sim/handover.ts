@@ -121,7 +121,8 @@ class Exact extends Cores {
     switch (output._tag) {
       case "Ready":
         // Its first dials were lost: it is a cluster of its own until it finds the others.
-        if (this.#formed && node.state.membership.ups === 0) this.#excuse = `${node.name} began alone`
+        if (this.#formed && node.state.membership.ups === 0)
+          this.#excuse = `${node.name} began alone`
         break
       case "Granted":
       case "Activate":

@@ -6,6 +6,7 @@
 import type * as Simulation from "../../src/testing/simulation.ts"
 import { cores } from "./cores.ts"
 import { counters } from "./counters.ts"
+import { delivery } from "./delivery.ts"
 import { handover } from "./handover.ts"
 import { moves } from "./moves.ts"
 import { names } from "./names.ts"
@@ -13,5 +14,5 @@ import { names } from "./names.ts"
 /** All of them. */
 export const suites: ReadonlyArray<Simulation.Simulation> = [
   ...[cores, handover],
-  ...[names, moves, counters],
+  ...[names, moves, counters, delivery],
 ]

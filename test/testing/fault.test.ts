@@ -3,6 +3,7 @@ import { describe, test } from "node:test"
 import fc from "fast-check"
 import { arbitrary } from "../../src/testing/arbitrary.ts"
 import {
+  apart,
   describe as describeFault,
   type Fault,
   groupsOf,
@@ -98,6 +99,16 @@ describe("groupsOf", () => {
       }),
     )
   })
+})
+
+test("partitions and isolations put nodes apart, and nothing else does", () => {
+  for (const [fault] of all) {
+    const groups = apart(fault, 3)
+    if (fault.kind === "partition") assert.deepEqual(groups, [[0, 1], [2]])
+    else if (fault.kind === "isolate") assert.deepEqual(groups, [[1], [0, 2]])
+    else assert.deepEqual(groups, [])
+  }
+  assert.deepEqual(apart({ kind: "isolate", node: 5 }, 1), [])
 })
 
 /** Everything about the hosts and their network that faults change, but for the state of clocks. */
@@ -199,11 +210,14 @@ describe("every kind of fault", () => {
       const told = roads.world.trace.events.flatMap((event) =>
         event.kind === "fault" ? [event] : [],
       )
-      const begin = { kind: "fault", phase: "begin", fault: 7, what, nodes, at: 2 * SECOND }
-      const end = { ...begin, phase: "end", at: 5 * SECOND }
+      const moment = momentary(fault.kind)
+      const groups = apart(fault, 3)
+      const all = { kind: "fault", fault: 7, what, nodes, groups, momentary: moment }
+      const begin = { ...all, phase: "begin", at: 2 * SECOND }
+      const end = { ...all, phase: "end", at: 5 * SECOND }
       assert.deepEqual(
         told.map(({ i: _i, by: _by, ...event }) => event),
-        momentary(fault.kind) ? [begin] : [begin, end],
+        moment ? [begin] : [begin, end],
       )
     }
   })
@@ -241,7 +255,7 @@ describe("faults at the same time", () => {
     assert.deepEqual(both(partition, isolate, open), [true, false, false, false, true])
     const slow = (factor: number): Trouble => ({ kind: "slow", node, factor })
     const slowness = (roads: Roads): number => roads.host(node).slowness
-    assert.deepEqual(both(slow(1.1), slow(1.3), slowness), [1, 1.1, 1.1 * 1.3, 1.3, 1])
+    assert.deepEqual(both(slow(1.1), slow(1.3), slowness), [1, 1.1, 1.3, 1.3, 1])
     const throttle = (micros: number): Trouble => ({ kind: "throttle", node, micros })
     const every = (roads: Roads): number => roads.host(node).throttleMicros
     assert.deepEqual(both(throttle(5), throttle(3), every), [0, 5, 5, 3, 0])

@@ -55,6 +55,21 @@ describe("the simulated transport", () => {
     return { net, connection: await dialling, came }
   }
 
+  test("hangs up on who accepted a dial that was given up meanwhile", async () => {
+    const { net } = await connected()
+    const accepted: Array<string> = []
+    await Transport.transport(net, host(net)).listen((connection) => {
+      accepted.push("accepted")
+      connection.receive({ data() {}, drain() {}, close: (reason) => void accepted.push(reason) })
+    })
+    const given = new AbortController()
+    const dialling = Transport.transport(net, host(net)).dial("n2", given.signal)
+    given.abort()
+    await assert.rejects(dialling, /aborted/)
+    net.world.run(2_000_000)
+    assert.deepEqual(accepted, ["accepted", "reset"])
+  })
+
   test("cuts what is longer than the longest chunk, and brings all of it", async () => {
     const { net, connection, came } = await connected()
     net.mtuBytes = 3

@@ -1,0 +1,149 @@
+/**
+ * Whole nodes while others join and leave as planned, on slow links, and streams of messages are under way: each
+ * arrives once and in the order of its sender, if at all, and each call is answered.
+ *
+ * @module
+ */
+import { type Definition, Process, type Self } from "../../mod.ts"
+import * as Simulation from "../../src/testing/simulation.ts"
+import type { Turn } from "../../src/testing/specification.ts"
+
+interface Entries {
+  readonly entries: Array<string>
+}
+
+type Calls = { readonly push: (self: Self<Entries>, entry: string) => number }
+type Casts = { readonly note: (self: Self<Entries>, entry: string) => void }
+
+/** A log of all that it was sent. */
+const Log: Definition<"Log", Entries, undefined, Calls, Casts> = Process.define("Log", {
+  state: (): Entries => ({ entries: [] }),
+  calls: { push: (self: Self<Entries>, entry: string) => self.state.entries.push(entry) },
+  casts: {
+    note: (self: Self<Entries>, entry: string) => {
+      self.state.entries.push(entry)
+    },
+  },
+})
+
+const KEYS = 6
+const keyOf = (n: number): string => `log-${n % KEYS}`
+/** Messages of one operation, and how far apart they are: a move takes longer. */
+const STREAM = 40
+const GAP = "10 millis"
+/** Calls of one operation. */
+const CALLS = 3
+/** No slow link excuses a call that isn't answered by then. */
+const PATIENCE_MILLIS = 30_000
+
+interface Sent {
+  /** In the order of sending. */
+  readonly all: Array<string>
+  /** Those of which the sender was told that they arrived. */
+  readonly sure: Set<string>
+}
+
+interface Model {
+  /** What was sent to each log. */
+  readonly sent: Map<string, Sent>
+  /** Where each node has asked for which log: it has heard of it since. */
+  readonly asked: Set<string>
+  next: number
+  /** What became of a call that wasn't answered. */
+  unanswered: string | undefined
+}
+
+/** The suite. */
+export const delivery: Simulation.Simulation = Simulation.make<Model>({
+  name: "delivery",
+  processes: [Log],
+  nodes: { min: 2, max: 4 },
+  horizon: "8 seconds",
+  faults: ["join", "leave", "delay", "mtu", "queue"],
+  faultsMax: 20,
+  lengthMax: "2 seconds",
+  downMax: 1,
+  knobs: { passive: [0, 1] },
+  options: (_, { passive }) => ({ rebalance: passive === 1 ? "passive" : "active" }),
+  model: () => ({ sent: new Map(), asked: new Set(), next: 0, unanswered: undefined }),
+  operations: {
+    stream: async (turn) => {
+      const { sim, node, n } = turn
+      await start(turn)
+      for (let i = 0; i < STREAM && node.running; i++) {
+        node.ref(Log, keyOf(n)).cast.note(entry(turn))
+        await sim.advance(GAP)
+      }
+    },
+    push: async (turn) => {
+      await start(turn)
+      await Promise.all(Array.from({ length: CALLS }, () => push(turn)))
+    },
+  },
+  eventually: {
+    "every call is answered": ({ model }) => model.unanswered,
+    "every message arrives once and in order": ({ sim, model }) => {
+      for (const [key, sent] of model.sent) {
+        const log = sim.state(Log, key)
+        const wrong = log === undefined ? "it is nowhere" : fault(log.entries, sent)
+        if (wrong !== undefined) return `${key}: ${wrong}`
+      }
+      return undefined
+    },
+  },
+  excuse: ({ sim }) =>
+    sim.events.some(({ event }) => event._tag === "MemberDown")
+      ? "a node was taken for dead"
+      : undefined,
+  sometimes: {
+    "a log moved": ({ sim }) => sim.events.at(-1)?.event._tag === "ProcessesArrived",
+    "a log moved while calls waited": ({ sim }) =>
+      sim.events.at(-1)?.event._tag === "ProcessesArrived" && sim.waiting.length > 0,
+  },
+})
+
+/** Asks for the log once at each node: then the node has heard of it. */
+async function start({ node, n, model }: Turn<Model>): Promise<void> {
+  const key = keyOf(n)
+  const asked = `${node.name} ${key}`
+  if (model.asked.has(asked)) return
+  await node.start(Log, key)
+  model.asked.add(asked)
+  if (!model.sent.has(key)) model.sent.set(key, { all: [], sure: new Set() })
+}
+
+/** Something to send, and notes that it is sent. */
+function entry({ node, n, model }: Turn<Model>): string {
+  const text = `${node.name} ${model.next++}`
+  model.sent.get(keyOf(n))?.all.push(text)
+  return text
+}
+
+async function push(turn: Turn<Model>): Promise<void> {
+  const { node, n, model } = turn
+  const text = entry(turn)
+  try {
+    await node.ref(Log, keyOf(n)).with({ timeout: PATIENCE_MILLIS }).push(text)
+    model.sent.get(keyOf(n))?.sure.add(text)
+  } catch (error) {
+    // A link that is too slow may be given up; then it is said that the node went away.
+    if ((error as { readonly _tag?: unknown })._tag === "Timeout")
+      model.unanswered ??= `${node.name}: ${String(error)}`
+    throw error
+  }
+}
+
+function fault(entries: ReadonlyArray<string>, { all, sure }: Sent): string | undefined {
+  const came = new Set(entries)
+  if (came.size < entries.length) return "something came twice"
+  for (const text of sure) if (!came.has(text)) return `${text} was taken and is lost`
+  const senderOf = (text: string): string => text.slice(0, text.indexOf(" "))
+  for (const sender of new Set(all.map(senderOf))) {
+    const sent = all.filter((text) => senderOf(text) === sender && came.has(text))
+    const i = entries
+      .filter((text) => senderOf(text) === sender)
+      .findIndex((t, at) => t !== sent[at])
+    if (i >= 0) return `${sent[i] ?? "something"} of ${sender} is out of order`
+  }
+  return undefined
+}
