@@ -12,7 +12,7 @@ import * as Ring from "./ring.ts"
 /** Slots that one node hands over at the same time. */
 export const MOVES_MAX: number = 32
 
-/** Queues my slots that belong elsewhere, and renews the successors of those that stay. */
+/** Queues my slots that belong elsewhere. */
 export function rebalance(at: At): void {
   const { state } = at
   const leaving = state.leaveBy !== Number.POSITIVE_INFINITY
@@ -23,12 +23,8 @@ export function rebalance(at: At): void {
     const { slot } = grant
     const owner = Ring.ownerOfSlot(state.ring, slot)
     if (state.outgoing.has(slot) || queued.has(slot) || owner === undefined) continue
-    if (owner === state.name || (state.passive && !leaving)) {
-      if (grant.takeover.some((id) => !Ring.has(state.ring, id)) || grant.takeover.length === 0) {
-        if (Placement.successors(state, slot).length > 0)
-          Placement.write(at, slot, grant.generation)
-      }
-    } else if (!names.has(slot) && !state.starting.has(slot)) {
+    if (owner === state.name || (state.passive && !leaving)) continue
+    if (!names.has(slot) && !state.starting.has(slot)) {
       Placement.registry(at, { _tag: "Release", slot })
     } else state.queue.push(slot)
   }

@@ -108,8 +108,8 @@ export function applyOp(state: State, table: Table.Table, op: Op, outputs: Array
       removeEntry(state, table, op.name, outputs)
       break
     case "Grant": {
-      const { slot, generation, takeover } = op
-      insertGrant(state, { slot, table, generation, takeover, next: undefined })
+      const { slot, generation } = op
+      insertGrant(state, { slot, table, generation, next: undefined })
       break
     }
     case "Release":
@@ -277,8 +277,8 @@ export function contentsAsOps(state: State, table: Table.Table): Array<Op> {
     ops.push({ _tag: "Put", name, generation, pid, time, meta })
   }
   for (const slot of slotsOf(state, table)) {
-    const { generation, takeover } = Rivals.find(state.grants.get(slot), table) as Grant
-    ops.push({ _tag: "Grant", slot, generation, takeover })
+    const { generation } = Rivals.find(state.grants.get(slot), table) as Grant
+    ops.push({ _tag: "Grant", slot, generation })
   }
   return ops
 }

@@ -24,9 +24,6 @@ export interface Timing {
   readonly leaveMaxMillis: number
 }
 
-/** Nodes recorded as successors of a slot's holder. */
-export const TAKEOVER_MAX: number = 2
-
 /** Messages between the supervisors of two nodes. */
 export type Message =
   /** How far I am with the ring that I compute with (see `words`); with `ask`, tell me yours. */
@@ -249,10 +246,9 @@ export function reconsider(at: At, slot: number): void {
   for (const id of ids) decide(at, id, slot)
 }
 
-/** Writes my grant of a slot, with the next ranks as successors. */
+/** Writes my grant of a slot. */
 export function write(at: At, slot: number, generation: number): void {
-  const takeover = successors(at.state, slot)
-  registry(at, { _tag: "Grant", slot, generation, takeover })
+  registry(at, { _tag: "Grant", slot, generation })
 }
 
 /** Tries again after a while what can't be done now, or wasn't known to be needed. */
@@ -265,11 +261,4 @@ export function registry(at: At, input: Registry.Input): void {
   for (const output of Registry.step(at.registry, input).outputs) {
     at.outputs.push({ _tag: "Registry", output })
   }
-}
-
-/** Who may take a slot over from me: the next ranks of the ring. */
-export function successors(state: State, slot: number): ReadonlyArray<string> {
-  return Ring.ownersOfSlot(state.ring, slot, TAKEOVER_MAX + 1)
-    .filter((id) => id !== state.name)
-    .slice(0, TAKEOVER_MAX)
 }

@@ -51,7 +51,6 @@ export type Input =
       readonly _tag: "Grant"
       readonly slot: number
       readonly generation: number
-      readonly takeover: ReadonlyArray<string>
     }
   | { readonly _tag: "Release"; readonly slot: number }
   | { readonly _tag: "Flush" }
@@ -171,8 +170,8 @@ function putOf(input: Extract<Input, { _tag: "Put" }>): Extract<Op, { _tag: "Put
 }
 
 function grantOf(input: Extract<Input, { _tag: "Grant" }>): Op {
-  const { slot, generation, takeover } = input
-  return { _tag: "Grant", slot, generation, takeover }
+  const { slot, generation } = input
+  return { _tag: "Grant", slot, generation }
 }
 
 /** My name got a new epoch: the same registrations, as a new table. */

@@ -23,15 +23,14 @@ import * as Ring from "./ring.ts"
 import * as Takeover from "./takeover.ts"
 
 export { MOVES_MAX } from "./departure.ts"
-export {
-  type Incoming,
-  type Message,
-  type Orphan,
-  type Outgoing,
-  type Output,
-  type State,
-  TAKEOVER_MAX,
-  type Timing,
+export type {
+  Incoming,
+  Message,
+  Orphan,
+  Outgoing,
+  Output,
+  State,
+  Timing,
 } from "./placement.ts"
 
 /** The default timing. */

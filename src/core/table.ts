@@ -26,7 +26,6 @@ export type Op =
       readonly slot: number
       readonly generation: number
       /** Who may take the slot over when the owner dies, in order. */
-      readonly takeover: ReadonlyArray<string>
     }
   | { readonly _tag: "Release"; readonly slot: number }
 
@@ -48,7 +47,6 @@ export interface Grant {
   readonly slot: number
   readonly table: Table
   readonly generation: number
-  readonly takeover: ReadonlyArray<string>
   next: Grant | undefined
 }
 

@@ -82,7 +82,8 @@ function command(): string {
   if (globals.Deno !== undefined) return "deno test --allow-all"
   const script = host()?.argv?.[1] ?? ""
   const file = /\.[cm]?[jt]sx?$/.test(script) ? ` ${relative(script)}` : ""
-  if (globals.Bun !== undefined) return /\btest\.[cm]?[jt]sx?$/.test(file) ? `bun test${file}` : `bun${file}`
+  if (globals.Bun !== undefined)
+    return /\btest\.[cm]?[jt]sx?$/.test(file) ? `bun test${file}` : `bun${file}`
   return /\btest\.[cm]?[jt]sx?$/.test(file) ? `node --test${file}` : `node${file}`
 }
 

@@ -58,6 +58,8 @@ const claim: Codec<Claim> = struct({
   roles: array(node, 256),
 })
 
+const move = struct({ slot: uint, generation: uint })
+
 const op: Codec<Op> = union({
   Put: struct({
     name,
@@ -67,12 +69,11 @@ const op: Codec<Op> = union({
     meta: optional(bytes(META_BYTES_MAX)),
   }),
   Delete: struct({ name }),
-  Grant: struct({ slot: uint, generation: uint, takeover: array(node, 64) }),
+  Grant: move,
   Release: struct({ slot: uint }),
 })
 
 const table = struct({ owner: node, epoch: uint, seq: uint })
-const move = struct({ slot: uint, generation: uint })
 
 /** Messages between the cores of two nodes. Order is part of the protocol: append only. */
 export const core: Codec<Core> = union({

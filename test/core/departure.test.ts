@@ -101,7 +101,7 @@ describe("moves", () => {
   test("the end of a new owner that had served brings nothing back: that is a takeover", () => {
     for (const served of [true, false]) {
       const { bench, slot, generation } = committed()
-      if (served) bench.theirs("b", [{ _tag: "Grant", slot, generation, takeover: ["a"] }])
+      if (served) bench.theirs("b", [{ _tag: "Grant", slot, generation }])
       Registry.step(bench.registry, { _tag: "MemberDown", now: 0, name: "b", epoch: 1 })
       bench.step({ _tag: "Down", peer: "b" })
       assert.deepEqual(bench.tags(), [served ? "Forget" : "Revive"])
@@ -116,7 +116,7 @@ describe("moves", () => {
     bench.hear("a", { _tag: "Drained", slot, generation: 2 })
     assert.deepEqual(bench.sent(), [["a", "Done"]])
     Registry.step(bench.registry, { _tag: "Release", slot })
-    bench.theirs("a", [{ _tag: "Grant", slot, generation: 3, takeover: [] }])
+    bench.theirs("a", [{ _tag: "Grant", slot, generation: 3 }])
     bench.hear("a", { _tag: "Commit", slot, generation: 2 })
     assert.deepEqual(bench.sent(), [["a", "Done"]])
     bench.hear("a", { _tag: "Commit", slot, generation: 4 })
@@ -158,7 +158,7 @@ describe("moves", () => {
     bench.ring(["a", "b"])
     const name = mover(["a"], ["a", "b"])
     const slot = Ring.slot(name)
-    bench.theirs("b", [{ _tag: "Grant", slot, generation: 5, takeover: [] }])
+    bench.theirs("b", [{ _tag: "Grant", slot, generation: 5 }])
     bench.name(name, 3)
     bench.step({ _tag: "GrantLost", slot })
     bench.now += Supervision.timing.retryMillis
@@ -167,7 +167,7 @@ describe("moves", () => {
     assert.equal(bench.state.outgoing.get(slot)?.generation, 6)
     const holder = new Bench("b")
     holder.ring(["a", "b"])
-    Registry.step(holder.registry, { _tag: "Grant", slot, generation: 5, takeover: [] })
+    Registry.step(holder.registry, { _tag: "Grant", slot, generation: 5 })
     receive(holder, "a", slot, 6)
     assert.equal(Registry.grant(holder.registry, slot)?.generation, 6)
   })

@@ -221,7 +221,7 @@ function state(world: World, name: string): Registry.State {
 }
 
 function grant(world: World, name: string, slot: number, generation: number): void {
-  Registries.step(world, name, { _tag: "Grant", slot, generation, takeover: [] })
+  Registries.step(world, name, { _tag: "Grant", slot, generation })
 }
 
 function orphans(world: World, name: string): ReadonlyArray<string> {

@@ -200,7 +200,7 @@ export function fold(ops: ReadonlyArray<Op>): Fold {
       const { generation, pid, time, meta } = op
       names.set(op.name, { generation, pid, time, meta: [meta?.length, meta?.[0], meta?.[1]] })
     } else if (op._tag === "Grant") {
-      slots.set(op.slot, { generation: op.generation, takeover: op.takeover })
+      slots.set(op.slot, { generation: op.generation })
     } else if (op._tag === "Delete") names.delete(op.name)
     else slots.delete(op.slot)
   }

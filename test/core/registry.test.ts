@@ -73,7 +73,6 @@ function perform(world: World, [what, a, b, c]: Command): void {
         _tag: "Grant",
         slot: b,
         generation: c,
-        takeover: ["z"],
       })
     case "release":
       return Registries.step(world, name, { _tag: "Release", slot: b })

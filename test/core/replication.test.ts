@@ -67,7 +67,7 @@ describe("snapshots", () => {
     const world = pair()
     for (let i = 0; i < 6; i++) {
       Registries.put(world, "a", `n${i}`)
-      Registries.step(world, "a", { _tag: "Grant", slot: i, generation: 1, takeover: [] })
+      Registries.step(world, "a", { _tag: "Grant", slot: i, generation: 1 })
     }
     Registries.settle(world)
     for (const i of [0, 2]) {
@@ -180,7 +180,6 @@ describe("garbage", () => {
       _tag: fc.constant("Grant" as const),
       slot: number,
       generation: number,
-      takeover: fc.array(fc.constantFrom("a", "b", "")),
     }),
     fc.record({ _tag: fc.constant("Release" as const), slot: number }),
   )

@@ -5,6 +5,7 @@
  */
 import * as Invariants from "../../src/core/invariants.ts"
 import type * as Membership from "../../src/core/membership.ts"
+import * as Registry from "../../src/core/registry.ts"
 import * as Ring from "../../src/core/ring.ts"
 import type { Orphan } from "../../src/core/supervision.ts"
 import { defaults } from "../../src/testing/arbitrary.ts"
@@ -149,7 +150,10 @@ class Watched extends Cores {
 
   /** 42: what the ring gives to a node stays, and everything does where names are to rest. */
   #needless(node: Core, { slot, names, to, leaving }: Freeze): string | undefined {
-    const owner = Ring.ownerOfSlot(node.state.supervision.ring, slot)
+    const { registry, supervision } = node.state
+    // Names that were left behind follow their slot, wherever that is.
+    if (Registry.grant(registry, slot)?.table.owner !== node.name) return undefined
+    const owner = Ring.ownerOfSlot(supervision.ring, slot)
     if (owner === node.name) return `gives ${names} away, to ${to}, and owns it`
     if (this.#plan.knobs.passive === 1 && !leaving) return `gives ${names} to ${to}, and stays`
     return undefined

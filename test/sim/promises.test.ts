@@ -241,7 +241,7 @@ describe("a crash", () => {
     ["when its connections close", false, 600],
     ["when it falls silent", true, 5_000],
   ] as const)
-    test(`of a node: its names come back on the recorded successors within ${within} ms ${what}, begun anew`, async () => {
+    test(`of a node: its names come back on the next in the ring's ranking within ${within} ms ${what}, begun anew`, async () => {
       for (const seed of SEEDS)
         await simulate({ nodes: 4, seed, processes: [Diary] }, async (sim) => {
           const [a, b] = sim.nodes as [SimNode, SimNode, SimNode, SimNode]
