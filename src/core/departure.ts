@@ -210,7 +210,9 @@ export function drain(at: At): void {
   // The ring without me must be in force, and then nothing of mine be left, or nobody to take it.
   if (state.next !== undefined || Ring.has(state.ring, state.name)) return expired(at)
   const alone = Ring.size(state.ring) === 0
-  const moving = state.outgoing.size + state.queue.length + state.starting.size > 0
+  // What is on its way in is still to come and to go, or to be called off: who has left can't be told.
+  const moves = state.outgoing.size + state.incoming.size + state.queue.length
+  const moving = moves + state.starting.size > 0
   const busy = moving || !state.settled || state.retryAt !== Number.POSITIVE_INFINITY
   if (busy && !alone && now < state.leaveBy) return
   const left = Registry.ownGrants(at.registry).length

@@ -71,7 +71,10 @@ export interface Spec<S, I, Calls, Casts> {
   readonly handoff?: Handoff<NoInfer<S>>
   /** Runs once the process has its state, at a start, a restart and an arrival. */
   started?(self: Self<NoInfer<S>>): void
-  /** Runs before the process goes: stopped, crashed beyond its limit, or moved away. */
+  /**
+   * Runs before the process goes: stopped, crashed beyond its limit, or moved away. Not when its node
+   * stops at once (`node.stop()`) or dies: `node.leave()` runs it.
+   */
   stopping?(self: Self<NoInfer<S>>, reason: string): void
   /** Default `transient`: restarted after a crash, gone after `self.stop`. */
   readonly restart?: Type

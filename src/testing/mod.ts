@@ -30,9 +30,11 @@
  */
 
 export { type Claim, SimulationFailed } from "./check.ts"
+export { type Core, Cores, type CoresOptions } from "./cores.ts"
 export type { Fault, Kind, Span, Trouble } from "./fault.ts"
 export type { Ongoing } from "./faults.ts"
 export { type Mode as GuardMode, NondeterminismLeak } from "./guard.ts"
+export { type Machine, Machines, type MachinesOptions, membership } from "./machine.ts"
 export type { SimClock, SimNode, Time } from "./node.ts"
 export type { SimulatedOptions } from "./nodes.ts"
 export * as Plan from "./plans.ts"

@@ -244,6 +244,11 @@ export class Network<P> implements Carrier<P> {
     return false
   }
 
+  /** Whether the network is cut between them, whatever else is wrong. */
+  cut(from: number, to: number): boolean {
+    return (this.#walls.get(from * 65_536 + to)?.cuts ?? 0) > 0
+  }
+
   /** Whether anything gets from one to the other. */
   open(from: number, to: number): boolean {
     if (this.#walls.size === 0) return true

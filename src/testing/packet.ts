@@ -58,6 +58,8 @@ export interface Carrier<P> {
   latency(from: number, to: number): number
   /** Does it at the other host, a latency from now; behind a wall, once that is gone. */
   travel(from: number, to: number, run: () => void): void
+  /** Whether the network is cut between them; a link that isn't open otherwise is clogged. */
+  cut(from: number, to: number): boolean
   /** Whether anything gets from one to the other. */
   open(from: number, to: number): boolean
   /** Something arrives: whether it was let through. */

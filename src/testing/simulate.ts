@@ -86,6 +86,7 @@ export async function simulate<A>(
       if (options.formed ?? true) {
         await Promise.all(nodes.network.hosts.map((host) => nodes.programs.get(host)?.ready))
         await sim.converged()
+        world.record(() => ({ kind: "phase", what: "the test begins" }))
       }
       return body(sim)
     })

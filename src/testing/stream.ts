@@ -236,7 +236,8 @@ export class End<P> {
     network.arrive(from, to, item.sentAt, () => this.#arrived(item))
     if (item.packet === undefined) return
     const packet = item.packet.id
-    network.world.record(() => ({ kind: "hold", packet, why: "wall" }))
+    const why = network.cut(from, to) ? "wall" : "clog"
+    network.world.record(() => ({ kind: "hold", packet, why }))
   }
 
   #arrived(item: Item<P>): void {
@@ -254,6 +255,9 @@ export class End<P> {
     const { host, connection } = this
     const gone = !host.running || host.incarnation !== this.#incarnation
     if (gone) {
+      const packet = item.packet?.id
+      const { world } = connection.network
+      if (packet !== undefined) world.record(() => ({ kind: "drop", packet, why: "dead" }))
       // The machine says that it knows of no such connection, if it is there to say so.
       if (host.reachable && item.end === undefined)
         connection.network.travel(host.index, this.peer.host.index, () => this.peer.lose())
