@@ -199,7 +199,10 @@ function receive(at: At, from: string, message: Message): void {
     case "Tables":
       if (message._tag === "Tables" && at.state.joinBy !== undefined)
         at.state.listed.set(from, message.tables)
-      return registry(at, { _tag: "Message", now, from, message })
+      registry(at, { _tag: "Message", now, from, message })
+      // Offers wait for what their sender has written.
+      if (at.state.supervision.offers.size > 0) supervise(at, { _tag: "Tick", now })
+      return
     case "Settle":
     case "Offer":
     case "Accept":

@@ -36,6 +36,11 @@ const faults: Readonly<Record<string, Fault>> = {
     network.reset(from, to)
     return "lost"
   },
+  "the link is lost, and those after it as well": ({ network, from, to }) => {
+    for (let millis = 1; millis < 20; millis++) network.after(millis, () => network.reset(from, to))
+    network.reset(from, to)
+    return "lost"
+  },
   "the link is cut for a moment": ({ network, from, to }) => {
     network.split([from], [to], "clog")
     return "late"

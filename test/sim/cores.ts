@@ -3,11 +3,14 @@
  * Checked are the invariants of `src/core/invariants.ts` at every step, and that in the end everybody agrees
  * on the truth.
  */
+import type { Claim } from "../../src/core/claim.ts"
 import * as Invariants from "../../src/core/invariants.ts"
+import * as Ledger from "../../src/core/ledger.ts"
 import type * as Membership from "../../src/core/membership.ts"
 import * as Registry from "../../src/core/registry.ts"
 import * as Ring from "../../src/core/ring.ts"
 import type { Orphan } from "../../src/core/supervision.ts"
+import type { Table } from "../../src/core/table.ts"
 import { defaults } from "../../src/testing/arbitrary.ts"
 import type { Complaint } from "../../src/testing/check.ts"
 import { type Core, Cores } from "../../src/testing/cores.ts"
@@ -44,6 +47,10 @@ class Watched extends Cores {
   readonly #plan: Plan
   readonly #histories = new Map<Core, Invariants.History>()
   readonly #reached = new Map(cores.sometimes.map((name) => [name, false]))
+  /** What each node last said of itself. */
+  readonly #selves = new Map<Core, Claim>()
+  /** Who slept before the step under way. */
+  #slept: Core | undefined
   #changed = false
 
   constructor(plan: Plan, keep: boolean) {
@@ -109,6 +116,21 @@ class Watched extends Cores {
     const { membership } = node.state
     this.#wrong(node, "claims rise", Invariants.rising(this.#history(node), membership))
     if (!membership.ended) this.#wrong(node, "awake", Invariants.awake(membership, membership.now))
+    this.#wrong(node, "who slept asks", this.#awoken(node))
+    this.#selves.set(node, membership.self)
+  }
+
+  /** 10: who slept says so by a new incarnation, and takes for sure only what the others confirm. */
+  #awoken(node: Core): string | undefined {
+    if (this.#slept !== node) return undefined
+    this.#slept = undefined
+    this.#reached.set("a node slept", true)
+    const { membership, supervision } = node.state
+    const before = this.#selves.get(node)
+    if (before === membership.self) return "slept, and is as it was"
+    return supervision.sure && supervision.ring.members.length > 1
+      ? "slept, and is sure"
+      : undefined
   }
 
   #event(node: Core, event: Membership.Event): void {
@@ -116,7 +138,7 @@ class Watched extends Cores {
     this.#wrong(node, "events alternate", Invariants.ordered(this.#history(node), event))
     if (event._tag === "Down" && event.reason !== "disconnected")
       this.#wrong(node, "a quorum removes", Invariants.justified(membership, event.name))
-    if (event._tag === "Slept") this.#reached.set("a node slept", true)
+    if (event._tag === "Slept") this.#slept = node
     if (event._tag === "Refuted") this.#reached.set("an accusation was refuted", true)
   }
 
@@ -194,7 +216,8 @@ class Watched extends Cores {
   // --- in the end --------------------------------------------------------------------------------
 
   #unanimous(): string | undefined {
-    return Invariants.unanimous(this.#serving.map(({ state }) => state.registry))
+    const registries = this.#serving.map(({ state }) => state.registry)
+    return Invariants.unanimous(registries) ?? replicated(registries)
   }
 
   #served(): string | undefined {
@@ -220,6 +243,27 @@ class Watched extends Cores {
     }
     return undefined
   }
+}
+
+/** 26: what everybody has of a table is what its owner has, also where better claims hide it. */
+function replicated(registries: ReadonlyArray<Registry.State>): string | undefined {
+  for (const owner of registries) {
+    const own = rowsOf(owner, owner.self)
+    for (const other of registries) {
+      const table = other.tables.get(owner.name)
+      const copy = table === undefined ? new Set<string>() : rowsOf(other, table)
+      for (const row of copy)
+        if (!own.has(row)) return `${other.name} takes ${row} for ${owner.name}'s still`
+      for (const row of own)
+        if (!copy.has(row)) return `${other.name} doesn't know that ${row} is ${owner.name}'s`
+    }
+  }
+  return undefined
+}
+
+function rowsOf(state: Registry.State, table: Table): ReadonlySet<string> {
+  const slots = Ledger.slotsOf(state, table).map((slot) => `slot ${slot}`)
+  return new Set([...Ledger.namesOf(state, table), ...slots])
 }
 
 type Freeze = Extract<Parameters<Cores["perform"]>[1], { readonly _tag: "Freeze" }>

@@ -79,7 +79,7 @@ export const delivery: Simulation.Simulation = Simulation.make<Model>({
     "what moves is written to": ({ sim, model, knobs }) => {
       for (; model.read < sim.events.length; model.read++) {
         const event = sim.events[model.read]?.event
-        if (event?._tag !== "HandoffStarted") continue
+        if (event === undefined || !("processes" in event)) continue
         for (const name of event.processes) {
           const n = Number(name.slice(name.lastIndexOf("-") + 1))
           for (const node of sim.nodes)

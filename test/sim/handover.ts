@@ -13,14 +13,16 @@ import type { Pump } from "../../src/testing/pump.ts"
 import type { Subject } from "../../src/testing/run.ts"
 import * as Simulation from "../../src/testing/simulation.ts"
 
-/** So many names there may be, */
+/** So many names operations ask for, */
 const NAMES = 48
 /** and of those so many are there from the beginning. */
 const FIRST = 24
+/** How many more names to look at for one that gets another owner. */
+const TRIES = 20
 /** Everything that serves counts this often, so that no state is lost unseen. */
 const BEAT_MICROS = 15_000
 
-const nameOf = (n: number): string => `count/${n % NAMES}`
+const nameOf = (n: number): string => `count/${n}`
 
 /** The suite. */
 export const handover: Simulation.Simulation = {
@@ -46,6 +48,9 @@ class Exact extends Cores {
   /** By node and slot: the ring of the node when it got the slot. */
   readonly #rings = new Map<Core, Map<number, Ring.Ring>>()
   readonly #settled = new Map<Core, { readonly settled: boolean; readonly firm: boolean }>()
+  /** The ring that each node computed with before. */
+  readonly #before = new Map<Core, Ring.Ring>()
+  #names = NAMES
   #excuse: string | undefined
   #forced = false
   #formed = false
@@ -69,9 +74,9 @@ class Exact extends Cores {
       synchronous: true,
       form: (pump) => this.#form(pump),
       operate: ({ node, operation, n }) => {
-        const { full } = this
-        if (operation === "want") this.want(nameOf(n), full[node % Math.max(1, full.length)])
-        else this.bump(nameOf(n))
+        const askers = this.#askers
+        if (operation === "bump") this.bump(nameOf(n % NAMES))
+        else this.want(nameOf(n % NAMES), askers[node % Math.max(1, askers.length)])
       },
       look: () => this.complaint,
       eventually: new Map<string, () => unknown>([
@@ -97,6 +102,11 @@ class Exact extends Cores {
     this.#beat(this.world.now + this.#plan.horizon)
   }
 
+  /** Who may ask for names: not who takes itself for alone, as its first dials were lost. */
+  get #askers(): ReadonlyArray<Core> {
+    return this.full.filter(({ state }) => state.membership.ups > 0)
+  }
+
   /** Whatever serves counts, now and again. */
   #beat(until: number): void {
     for (const { shell } of this.running)
@@ -120,9 +130,12 @@ class Exact extends Cores {
   override perform(node: Core, output: Parameters<Cores["perform"]>[1]): void {
     switch (output._tag) {
       case "Ready":
-        // Its first dials were lost: it is a cluster of its own until it finds the others.
+        // Its first dials were lost, and it serves until it finds the others.
         if (this.#formed && node.state.membership.ups === 0)
           this.#excuse = `${node.name} began alone`
+        break
+      case "RingChanged":
+        this.#rush(node)
         break
       case "Granted":
       case "Activate":
@@ -142,6 +155,20 @@ class Exact extends Cores {
         break
     }
     super.perform(node, output)
+  }
+
+  /** Everybody asks at once for a name whose owner is another one now, as not all of them know yet. */
+  #rush(node: Core): void {
+    const { ring } = node.state.supervision
+    const before = this.#before.get(node)
+    this.#before.set(node, ring)
+    if (!this.#formed || before === undefined) return
+    for (let i = 0; i < TRIES; i++) {
+      const name = nameOf(this.#names++)
+      if (Ring.owner(ring, name) === Ring.owner(before, name)) continue
+      for (const each of this.#askers) each.shell.want(name)
+      return
+    }
   }
 
   #got(node: Core, slot: number): void {
