@@ -65,13 +65,15 @@ export function told(at: At, from: string, message: Extract<Message, { _tag: "Or
       Registry.lookup(registry, name) === undefined &&
       !Registry.cared(registry, name),
   )
-  if (names.length === 0) return
   const grant = Registry.grant(registry, slot)
   const above = 1 + names.reduce((g, name) => Math.max(g, name.generation), generation)
+  // Also without names: starts in this slot wait elsewhere until somebody has taken it over.
   if (grant === undefined) {
     Placement.write(at, slot, above)
     state.arrived.set(slot, above)
+    Placement.reconsider(at, slot)
   }
+  if (names.length === 0) return
   const orphans = names.map(({ name, generation, meta }) => {
     Registry.adopt(registry, name)
     Placement.starting(at, slot)
@@ -93,19 +95,19 @@ function tell(
   entries: ReadonlyArray<Registry.Entry>,
 ): boolean {
   const to = heir(at, slot)
-  if (entries.length === 0 || to === undefined) return false
+  if ((entries.length === 0 && generation === 0) || to === undefined) return false
   if (tells(at) === 0 || !at.state.echoes.has(to)) return true
   let names: Array<Orphan> = []
   let bytes = 0
   const send = (): void => {
-    if (names.length > 0) Placement.send(at, to, { _tag: "Orphans", slot, generation, names })
+    Placement.send(at, to, { _tag: "Orphans", slot, generation, names })
     names = []
     bytes = 0
   }
   for (const { name, generation, meta } of entries) {
+    if (bytes >= BYTES_MAX) send()
     names.push({ name, generation, meta })
     bytes += name.length + (meta?.length ?? 0)
-    if (bytes >= BYTES_MAX) send()
   }
   send()
   return true

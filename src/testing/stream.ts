@@ -88,12 +88,16 @@ class Queue<P> {
     return first
   }
 
-  remove(item: Item<P>): void {
+  /** False when it isn't there any more. */
+  remove(item: Item<P>): boolean {
     let before: Item<P> | undefined
-    for (let at = this.first; at !== item && at !== undefined; at = at.next) before = at
+    let at = this.first
+    for (; at !== item && at !== undefined; at = at.next) before = at
+    if (at === undefined) return false
     if (before === undefined) this.first = item.next
     else before.next = item.next
     if (this.#last === item) this.#last = before
+    return true
   }
 
   clear(): void {
@@ -245,8 +249,7 @@ export class End<P> {
     if (this.connection.network.hopeless(item.sentAt)) return this.connection.reset()
     item.there = true
     if (this.connection.network.options.reorder === true && item.end === undefined) {
-      this.#sent.remove(item)
-      this.peer.#take(item)
+      if (this.#sent.remove(item)) this.peer.#take(item)
     }
     while (this.#sent.first?.there === true) this.peer.#take(this.#sent.shift() as Item<P>)
   }

@@ -44,8 +44,8 @@ export class Members extends Machines<State, Input, Output, Node> {
   readonly #issued = new Map<string, Claim>()
 
   constructor(options: WorldOfMachines = {}) {
-    const options_ = (index: number): Partial<Options> => ({ name: `n${index}`, epoch: 1 })
-    super({ noise: latency(1), options: options_, ...options, machine: membership })
+    const first = (index: number): Partial<Options> => ({ name: `n${index}`, epoch: 1 })
+    super({ noise: latency(1), options: first, ...options, machine: membership })
     this.steps.add((node, _, outputs) => this.#look(node, outputs))
   }
 

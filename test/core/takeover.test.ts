@@ -98,6 +98,24 @@ describe("takeover", () => {
     assert.deepEqual(tell(bench), [])
   })
 
+  test("a slot without names is told of and taken as well: starts in it wait for that", () => {
+    const slot = slotOf("b", ["a", "b"])
+    const bench = new Bench("a")
+    bench.ring(["a", "b", "c"])
+    bench.theirs("c", [{ _tag: "Grant", slot, generation: 3 }])
+    assert.deepEqual(taken(bench), [])
+    bench.agree("b")
+    bench.now += Supervision.timing.retryMillis
+    bench.step({ _tag: "Tick" })
+    assert.deepEqual(bench.sent(), [["b", "Orphans"]])
+    const own = slotOf("a", ["a", "b"])
+    const heir = new Bench("a")
+    heir.ring(["a", "b"])
+    const message = { _tag: "Orphans", slot: own, generation: 3, names: [] } as const
+    assert.deepEqual(heir.hear("b", message), [])
+    assert.equal(Registry.grant(heir.registry, own)?.generation, 4)
+  })
+
   test("what has been served and ended since isn't taken over, nor what is another's, nor too early", () => {
     const slot = slotOf("a", ["a", "b"])
     const name = nameIn(slot)

@@ -49,7 +49,7 @@ export interface Search {
 
 /** A copy of this library, with or without bugs. */
 export interface Copy {
-  /** Runs a suite of the copy until it finds something; undefined when it doesn't. */
+  /** Runs a suite of the copy until it finds something; undefined when it finds nothing. */
   hunt(suite: string, search: Search): Promise<Found | undefined>
   /** What is wrong with one run of a plan; undefined when nothing is. */
   replay(suite: string, plan: Plans.Plan): Promise<string | undefined>
@@ -109,9 +109,10 @@ async function load(directory: string, remove: () => void): Promise<Copy> {
   return {
     hunt: async (suite, { schedules: runs, seed, executions }) => {
       let done = 0
+      const restore = undirected()
       try {
         await check(named(suite), {
-          ...{ runs, seed, directory: false, verify: 0 },
+          ...{ runs, seed, directory: false },
           shrink: { runs: executions, seconds: SECONDS_MAX },
           progress: (n) => {
             done = n
@@ -123,6 +124,8 @@ async function load(directory: string, remove: () => void): Promise<Copy> {
         if (_tag !== "RunFailed") throw error
         const tried = /, (\d+) runs, /.exec(message)?.[1]
         return { schedules: done + 1, check, message, plan, executions: Number(tried) }
+      } finally {
+        restore()
       }
     },
     replay: async (suite, plan) => {
@@ -132,5 +135,15 @@ async function load(directory: string, remove: () => void): Promise<Copy> {
         : `${complaint.check}: ${complaint.message}`
     },
     remove,
+  }
+}
+
+/** Takes away what tells a whole test run which plans to try; the result brings it back. */
+function undirected(): () => void {
+  const names = Object.keys(process.env).filter((name) => name.startsWith("SKEIN_"))
+  const values = names.map((name) => [name, process.env[name]] as const)
+  for (const name of names) delete process.env[name]
+  return () => {
+    for (const [name, value] of values) process.env[name] = value
   }
 }

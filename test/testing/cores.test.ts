@@ -301,6 +301,34 @@ describe("links", () => {
       assert.equal(isSorted(seqs), !reorder, `${seqs}`)
     }
   })
+
+  test("carry what overtakes the end of their handshake once it is done", () => {
+    const net = new Machines({ seed: 1, machine: membership, reorder: true })
+    net.network.rule(({ what }) => (what() === "Welcome" ? { delayMicros: 20_000 } : "pass"))
+    net.start("b")
+    const a = net.start("a", { seeds: ["b"] })
+    const came: Array<string> = []
+    net.steps.add((node, input) => {
+      if (node === a && input?._tag === "Message") came.push(input.message._tag)
+      else if (node === a && input !== undefined) came.push(input._tag)
+    })
+    net.until("linked", () => came.includes("LinkUp"), 200, 0.1)
+    const from = came.indexOf("LinkUp")
+    assert.deepEqual(came.slice(from, from + 2), ["LinkUp", "Claims"])
+  })
+
+  test("bring what was cut as streams send it again, and what was clogged at once", () => {
+    for (const kind of ["cut", "clog"] as const) {
+      const cores = new Cores({ seed: 1 })
+      const [a, b] = cores.formed(2) as [Core, Core]
+      cores.cut(a, b, kind)
+      cores.run(1_500)
+      const came = count(cores, ["Ping", "Ack"])
+      cores.mend()
+      cores.run(5)
+      assert.equal(came() > 0, kind === "clog")
+    }
+  })
 })
 
 // --- faults --------------------------------------------------------------------------------------
