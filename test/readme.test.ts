@@ -11,7 +11,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, test } from "node:test"
 import { transformSync } from "esbuild"
-import { defaults } from "../src/testing/arbitrary.ts"
+import { defaults } from "../src/testing/runs/arbitrary.ts"
 import { read, readJson, root } from "./source.ts"
 
 const guide = "examples/testing/README.md"
@@ -71,7 +71,9 @@ describe("the guide to testing", () => {
   )
 
   test("lists every kind of fault", () => {
-    const kinds = read("src/testing/fault.ts").matchAll(/^ {2}\| \{ readonly kind: "(\w+)"/gm)
+    const kinds = read("src/testing/faults/fault.ts").matchAll(
+      /^ {2}\| \{ readonly kind: "(\w+)"/gm,
+    )
     const all = Array.from(kinds, ([, kind = ""]) => kind)
     assert.ok(all.length > 20, `${all.length} kinds were found`)
     assert.deepEqual(

@@ -29,15 +29,13 @@
  * @module
  */
 
-export { type Claim, SimulationFailed } from "./check.ts"
-export { type Core, Cores, type CoresOptions } from "./cores.ts"
-export type { Fault, Kind, Span, Trouble } from "./fault.ts"
-export type { Ongoing } from "./faults.ts"
-export { type Mode as GuardMode, NondeterminismLeak } from "./guard.ts"
-export { type Machine, Machines, type MachinesOptions, membership } from "./machine.ts"
-export type { SimClock, SimNode, Time } from "./node.ts"
-export type { SimulatedOptions } from "./nodes.ts"
-export * as Plan from "./plans.ts"
+export { type Core, Cores, type CoresOptions } from "./cores/cores.ts"
+export { type Machine, Machines, type MachinesOptions, membership } from "./cores/machine.ts"
+export type { Fault, Kind, Span, Trouble } from "./faults/fault.ts"
+export type { Ongoing } from "./faults/faults.ts"
+export { type Mode as GuardMode, NondeterminismLeak } from "./nodes/guard.ts"
+export type { SimClock, SimNode, Time } from "./nodes/node.ts"
+export type { SimulatedOptions } from "./nodes/nodes.ts"
 export type {
   LinkOptions,
   Sim,
@@ -45,7 +43,9 @@ export type {
   SimPacket,
   SimVerdict,
   State,
-} from "./sim.ts"
+} from "./nodes/sim.ts"
+export * as Plan from "./plans.ts"
+export { type Claim, SimulationFailed } from "./runs/check.ts"
+export type { Look, Operation, Scene, Specification, Turn } from "./runs/specification.ts"
 export { type Simulated, type SimulateOptions, simulate } from "./simulate.ts"
 export * as Simulation from "./simulation.ts"
-export type { Look, Operation, Scene, Specification, Turn } from "./specification.ts"

@@ -3,5 +3,5 @@
  *
  * @module
  */
-export { arbitrary } from "./arbitrary.ts"
-export { calm, hash, type Plan, parse, print, type Step } from "./plan.ts"
+export { arbitrary } from "./runs/arbitrary.ts"
+export { calm, hash, type Plan, parse, print, type Step } from "./runs/plan.ts"

@@ -4,20 +4,21 @@
  *
  * @module
  */
-import * as Arbitrary from "./arbitrary.ts"
-import type { Complaint } from "./check.ts"
-import * as Files from "./files.ts"
-import { real } from "./guard.ts"
-import { micros } from "./node.ts"
-import type { Plan } from "./plan.ts"
-import * as Plans from "./plan.ts"
-import * as Report from "./report.ts"
-import { type Bounds, run as drive, type Outcome, type Subject } from "./run.ts"
-import * as Shrink from "./shrink.ts"
-import type { Chaos, Specification } from "./specification.ts"
-import { difference } from "./trace.ts"
-import * as Watch from "./watch.ts"
-import * as Whole from "./whole.ts"
+
+import { real } from "./nodes/guard.ts"
+import { micros } from "./nodes/node.ts"
+import * as Watch from "./nodes/watch.ts"
+import * as Whole from "./nodes/whole.ts"
+import * as Arbitrary from "./runs/arbitrary.ts"
+import type { Complaint } from "./runs/check.ts"
+import * as Files from "./runs/files.ts"
+import type { Plan } from "./runs/plan.ts"
+import * as Plans from "./runs/plan.ts"
+import * as Report from "./runs/report.ts"
+import { type Bounds, run as drive, type Outcome, type Subject } from "./runs/run.ts"
+import * as Shrink from "./runs/shrink.ts"
+import type { Chaos, Specification } from "./runs/specification.ts"
+import { difference } from "./world/trace.ts"
 
 /** A simulation that can be run by plan. */
 export interface Simulation extends Chaos {

@@ -4,10 +4,10 @@
  * @module
  */
 import { type Definition, Process, type Self } from "../../mod.ts"
-import * as Arbitrary from "../../src/testing/arbitrary.ts"
-import { Cores } from "../../src/testing/cores.ts"
-import * as Plan from "../../src/testing/plan.ts"
-import { run, type Subject } from "../../src/testing/run.ts"
+import { Cores } from "../../src/testing/cores/cores.ts"
+import * as Arbitrary from "../../src/testing/runs/arbitrary.ts"
+import * as Plan from "../../src/testing/runs/plan.ts"
+import { run, type Subject } from "../../src/testing/runs/run.ts"
 import * as Simulation from "../../src/testing/simulation.ts"
 import { type Bench, type Context, heapBytes, type Result, repeat, result } from "./harness.ts"
 

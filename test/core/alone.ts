@@ -4,7 +4,7 @@ import type { Claim } from "../../src/core/claim.ts"
 import * as Claims from "../../src/core/claim.ts"
 import type { Input, Message, Options, Output, State } from "../../src/core/membership.ts"
 import * as Membership from "../../src/core/membership.ts"
-import type { Untimed } from "../../src/testing/machine.ts"
+import type { Untimed } from "../../src/testing/cores/machine.ts"
 
 /** A node whose peers answer pings at once, unless they are mute. */
 export class Alone {

@@ -4,7 +4,7 @@ import fc from "fast-check"
 import * as Cluster from "../../src/core/cluster.ts"
 import * as Registry from "../../src/core/registry.ts"
 import * as Ring from "../../src/core/ring.ts"
-import type { Core, Cores, CoresOptions } from "../../src/testing/cores.ts"
+import type { Core, Cores, CoresOptions } from "../../src/testing/cores/cores.ts"
 import type { Action, Outcome } from "./schedule.ts"
 import * as Schedule from "./schedule.ts"
 

@@ -2,8 +2,8 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import type * as Cluster from "../../src/core/cluster.ts"
 import * as Ring from "../../src/core/ring.ts"
-import type { Core, Cores, Data } from "../../src/testing/cores.ts"
-import type { Letter } from "../../src/testing/machine.ts"
+import type { Core, Cores, Data } from "../../src/testing/cores/cores.ts"
+import type { Letter } from "../../src/testing/cores/machine.ts"
 import * as Schedule from "./schedule.ts"
 
 /** A planned move of one name, from its first frame on. */

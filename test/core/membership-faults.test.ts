@@ -3,7 +3,7 @@ import { describe, test } from "node:test"
 import fc from "fast-check"
 import type { Input } from "../../src/core/membership.ts"
 import * as Membership from "../../src/core/membership.ts"
-import type { WorldOfMachines } from "../../src/testing/machine.ts"
+import type { WorldOfMachines } from "../../src/testing/cores/machine.ts"
 import { latency, Members, type Node, seen } from "./scenes.ts"
 
 // What holds at every step of every node (2, 3, 4, 7, 15) is looked at by the scene itself.

@@ -16,8 +16,8 @@ import {
   Machines,
   membership,
   type WorldOfMachines,
-} from "../../src/testing/machine.ts"
-import type { Noise } from "../../src/testing/network.ts"
+} from "../../src/testing/cores/machine.ts"
+import type { Noise } from "../../src/testing/world/network.ts"
 
 /** Every message takes from half to one and a half of so many milliseconds, one way. */
 export function latency(millis: number): Partial<Noise> {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict"
 import fc from "fast-check"
 import * as Invariants from "../../src/core/invariants.ts"
 import * as Registry from "../../src/core/registry.ts"
-import { type Core, Cores, type CoresOptions } from "../../src/testing/cores.ts"
+import { type Core, Cores, type CoresOptions } from "../../src/testing/cores/cores.ts"
 import { latency } from "./scenes.ts"
 
 /** One thing that happens, `a` and `b` choosing to whom, and how long it stays the last. */

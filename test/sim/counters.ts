@@ -6,10 +6,10 @@
  */
 import { type Definition, Process, type Self } from "../../mod.ts"
 import type { NodeEvent } from "../../src/runtime/events.ts"
-import type { SimNode } from "../../src/testing/node.ts"
-import type { Sim } from "../../src/testing/sim.ts"
+import type { SimNode } from "../../src/testing/nodes/node.ts"
+import type { Sim } from "../../src/testing/nodes/sim.ts"
+import type { Scene, Turn } from "../../src/testing/runs/specification.ts"
 import * as Simulation from "../../src/testing/simulation.ts"
-import type { Scene, Turn } from "../../src/testing/specification.ts"
 
 interface Count {
   readonly n: number

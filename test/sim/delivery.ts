@@ -5,8 +5,8 @@
  * @module
  */
 import { type Definition, Process, type Self } from "../../mod.ts"
+import type { Turn } from "../../src/testing/runs/specification.ts"
 import * as Simulation from "../../src/testing/simulation.ts"
-import type { Turn } from "../../src/testing/specification.ts"
 
 interface Entries {
   readonly entries: Array<string>
@@ -79,7 +79,7 @@ export const delivery: Simulation.Simulation = Simulation.make<Model>({
     "what moves is written to": ({ sim, model, knobs }) => {
       for (; model.read < sim.events.length; model.read++) {
         const event = sim.events[model.read]?.event
-        if (event === undefined || !("processes" in event)) continue
+        if (event?._tag !== "HandoffStarted") continue
         for (const name of event.processes) {
           const n = Number(name.slice(name.lastIndexOf("-") + 1))
           for (const node of sim.nodes)

@@ -7,10 +7,10 @@
  */
 import * as Invariants from "../../src/core/invariants.ts"
 import * as Ring from "../../src/core/ring.ts"
-import { type Core, Cores } from "../../src/testing/cores.ts"
-import type { Plan } from "../../src/testing/plan.ts"
-import type { Pump } from "../../src/testing/pump.ts"
-import type { Subject } from "../../src/testing/run.ts"
+import { type Core, Cores } from "../../src/testing/cores/cores.ts"
+import type { Plan } from "../../src/testing/runs/plan.ts"
+import type { Pump } from "../../src/testing/runs/pump.ts"
+import type { Subject } from "../../src/testing/runs/run.ts"
 import * as Simulation from "../../src/testing/simulation.ts"
 
 /** So many names operations ask for, */

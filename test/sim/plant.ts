@@ -18,7 +18,7 @@ import {
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
-import type * as Plans from "../../src/testing/plan.ts"
+import type * as Plans from "../../src/testing/runs/plan.ts"
 import type * as Simulation from "../../src/testing/simulation.ts"
 
 /** A change of one file: `find` occurs in it exactly once, and is replaced. */

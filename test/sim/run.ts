@@ -9,7 +9,7 @@
 import { readFileSync } from "node:fs"
 import { parseArgs } from "node:util"
 import { mix32 } from "../../src/core/hash.ts"
-import * as Arbitrary from "../../src/testing/arbitrary.ts"
+import * as Arbitrary from "../../src/testing/runs/arbitrary.ts"
 import * as Simulation from "../../src/testing/simulation.ts"
 import { suites } from "./suites.ts"
 import { line, Tally, table } from "./tally.ts"

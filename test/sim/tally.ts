@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Outcome } from "../../src/testing/run.ts"
+import type { Outcome } from "../../src/testing/runs/run.ts"
 import type { Simulation } from "../../src/testing/simulation.ts"
 
 /** From so many runs on a suite must have seen each of its `sometimes`. */

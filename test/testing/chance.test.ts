@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import fc from "fast-check"
-import * as Chance from "../../src/testing/chance.ts"
+import * as Chance from "../../src/testing/world/chance.ts"
 
 const uint32: fc.Arbitrary<number> = fc.integer({ min: 0, max: 0xffff_ffff })
 const LATENCY = Chance.purpose("latency")

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import fc from "fast-check"
-import { Clock, EPOCH_MILLIS } from "../../src/testing/clock.ts"
+import { Clock, EPOCH_MILLIS } from "../../src/testing/world/clock.ts"
 
 const SECOND = 1_000_000
 

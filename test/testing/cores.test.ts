@@ -2,16 +2,16 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import * as Invariants from "../../src/core/invariants.ts"
 import type { Input, Output, State } from "../../src/core/membership.ts"
-import { SimulationFailed } from "../../src/testing/check.ts"
-import { type Core, Cores, type CoresOptions } from "../../src/testing/cores.ts"
-import type { Trouble } from "../../src/testing/fault.ts"
+import { type Core, Cores, type CoresOptions } from "../../src/testing/cores/cores.ts"
 import {
   type Letter,
   type Life,
   type Link,
   Machines,
   membership,
-} from "../../src/testing/machine.ts"
+} from "../../src/testing/cores/machine.ts"
+import type { Trouble } from "../../src/testing/faults/fault.ts"
+import { SimulationFailed } from "../../src/testing/runs/check.ts"
 
 const NAMES = Array.from({ length: 12 }, (_, i) => `count/${i}`)
 

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import * as fc from "fast-check"
-import { html } from "../../src/testing/diagram.ts"
-import { PAST_WHOLE, select } from "../../src/testing/selection.ts"
-import type { Trace, TraceEvent } from "../../src/testing/trace.ts"
+import { html } from "../../src/testing/picture/diagram.ts"
+import { PAST_WHOLE, select } from "../../src/testing/picture/selection.ts"
+import type { Trace, TraceEvent } from "../../src/testing/world/trace.ts"
 import { arbitraryTrace, hostile, long, Script, short } from "./traces.ts"
 
 interface Group {

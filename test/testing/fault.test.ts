@@ -1,7 +1,6 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import fc from "fast-check"
-import { arbitrary } from "../../src/testing/arbitrary.ts"
 import {
   apart,
   describe as describeFault,
@@ -11,9 +10,10 @@ import {
   momentary,
   nodesOf,
   type Trouble,
-} from "../../src/testing/fault.ts"
-import { Faults } from "../../src/testing/faults.ts"
-import { QUEUE_BYTES } from "../../src/testing/network.ts"
+} from "../../src/testing/faults/fault.ts"
+import { Faults } from "../../src/testing/faults/faults.ts"
+import { arbitrary } from "../../src/testing/runs/arbitrary.ts"
+import { QUEUE_BYTES } from "../../src/testing/world/network.ts"
 import { Roads, SECOND } from "./roads.ts"
 
 /** One of every kind, what it is called among a, b and c, and the nodes that it is about. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import * as Effect from "effect/Effect"
 import fc from "fast-check"
-import * as Guard from "../../src/testing/guard.ts"
+import * as Guard from "../../src/testing/nodes/guard.ts"
 
 type Owner = Record<string, unknown>
 

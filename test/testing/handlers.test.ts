@@ -8,7 +8,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type { Ref } from "../../src/runtime/definition.ts"
 import * as Process from "../../src/runtime/process.ts"
-import type { Sim } from "../../src/testing/sim.ts"
+import type { Sim } from "../../src/testing/nodes/sim.ts"
 import { type Simulated, type SimulateOptions, simulate } from "../../src/testing/simulate.ts"
 
 describe("handlers", () => {

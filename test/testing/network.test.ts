@@ -8,7 +8,7 @@ import {
   type Override,
   type Packet,
   quiet,
-} from "../../src/testing/network.ts"
+} from "../../src/testing/world/network.ts"
 import { Roads, SECOND, Side } from "./roads.ts"
 
 const letters = (count: number): ReadonlyArray<string> =>

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
-import type { Complaint } from "../../src/testing/check.ts"
-import { Nodes } from "../../src/testing/nodes.ts"
-import * as Owners from "../../src/testing/owners.ts"
-import { Pump } from "../../src/testing/pump.ts"
-import { World } from "../../src/testing/world.ts"
+import { Nodes } from "../../src/testing/nodes/nodes.ts"
+import * as Owners from "../../src/testing/nodes/owners.ts"
+import type { Complaint } from "../../src/testing/runs/check.ts"
+import { Pump } from "../../src/testing/runs/pump.ts"
+import { World } from "../../src/testing/world/world.ts"
 import { Station } from "./stations.ts"
 
 /** Nodes that say of themselves that they serve what `served` says, and what is found wrong with that. */

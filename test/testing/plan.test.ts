@@ -1,10 +1,10 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import fc from "fast-check"
-import * as Arbitrary from "../../src/testing/arbitrary.ts"
-import type { Kind } from "../../src/testing/fault.ts"
-import { type Override, quiet } from "../../src/testing/network.ts"
-import { calm, fates, hash, lines, type Plan, parse, print } from "../../src/testing/plan.ts"
+import type { Kind } from "../../src/testing/faults/fault.ts"
+import * as Arbitrary from "../../src/testing/runs/arbitrary.ts"
+import { calm, fates, hash, lines, type Plan, parse, print } from "../../src/testing/runs/plan.ts"
+import { type Override, quiet } from "../../src/testing/world/network.ts"
 
 const override: fc.Arbitrary<Override> = fc.record({
   from: fc.nat({ max: 9 }),

@@ -3,11 +3,12 @@
  *
  * @module
  */
-import { Host } from "../../src/testing/host.ts"
-import { Network, type Noise } from "../../src/testing/network.ts"
-import type { Ending, Stage } from "../../src/testing/stage.ts"
-import type { End, Reason } from "../../src/testing/stream.ts"
-import { World } from "../../src/testing/world.ts"
+
+import type { Ending, Stage } from "../../src/testing/faults/stage.ts"
+import { Host } from "../../src/testing/world/host.ts"
+import { Network, type Noise } from "../../src/testing/world/network.ts"
+import type { End, Reason } from "../../src/testing/world/stream.ts"
+import { World } from "../../src/testing/world/world.ts"
 
 export const SECOND = 1_000_000
 

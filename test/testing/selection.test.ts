@@ -1,8 +1,8 @@
 /** Which events of a run are worth showing. */
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
-import { select } from "../../src/testing/selection.ts"
-import type { Trace } from "../../src/testing/trace.ts"
+import { select } from "../../src/testing/picture/selection.ts"
+import type { Trace } from "../../src/testing/world/trace.ts"
 import { Script } from "./traces.ts"
 
 /** A run that is too long to be shown whole: pings at its beginning. */

@@ -1,20 +1,20 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import fc from "fast-check"
-import * as Arbitrary from "../../src/testing/arbitrary.ts"
-import type { Complaint } from "../../src/testing/check.ts"
-import type { Fault } from "../../src/testing/fault.ts"
-import { type Override, quiet } from "../../src/testing/network.ts"
-import { calm, type Plan } from "../../src/testing/plan.ts"
-import type { Outcome } from "../../src/testing/run.ts"
+import type { Fault } from "../../src/testing/faults/fault.ts"
+import * as Arbitrary from "../../src/testing/runs/arbitrary.ts"
+import type { Complaint } from "../../src/testing/runs/check.ts"
+import { calm, type Plan } from "../../src/testing/runs/plan.ts"
+import type { Outcome } from "../../src/testing/runs/run.ts"
 import {
   candidates,
   type Shrinker,
   type Shrunk,
   shrink,
   signature,
-} from "../../src/testing/shrink.ts"
-import { Trace } from "../../src/testing/trace.ts"
+} from "../../src/testing/runs/shrink.ts"
+import { type Override, quiet } from "../../src/testing/world/network.ts"
+import { Trace } from "../../src/testing/world/trace.ts"
 
 const SECOND = 1_000_000
 const names = ["a", "b", "c", "d", "e"]

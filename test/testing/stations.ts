@@ -7,8 +7,8 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Definition, Ref, Self } from "../../src/runtime/definition.ts"
 import * as Process from "../../src/runtime/process.ts"
-import type { SimNode } from "../../src/testing/node.ts"
-import type { Sim } from "../../src/testing/sim.ts"
+import type { SimNode } from "../../src/testing/nodes/node.ts"
+import type { Sim } from "../../src/testing/nodes/sim.ts"
 
 const marks: Array<string> = []
 

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import * as fc from "fast-check"
-import { select } from "../../src/testing/selection.ts"
-import { text } from "../../src/testing/story.ts"
-import type { Trace } from "../../src/testing/trace.ts"
+import { select } from "../../src/testing/picture/selection.ts"
+import { text } from "../../src/testing/picture/story.ts"
+import type { Trace } from "../../src/testing/world/trace.ts"
 import { arbitraryTrace, hostile, long, Script, short } from "./traces.ts"
 
 const TIME = /^[* ] {1,9}\d+\.\d{3} s {2}/

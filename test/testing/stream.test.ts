@@ -1,6 +1,6 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
-import { quiet } from "../../src/testing/network.ts"
+import { quiet } from "../../src/testing/world/network.ts"
 import { type Pair, Roads, Side } from "./roads.ts"
 
 /** What each side was told of the end. */

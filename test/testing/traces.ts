@@ -4,7 +4,7 @@
  */
 import * as fc from "fast-check"
 import { avalanche } from "../../src/core/hash.ts"
-import { type Happening, Trace } from "../../src/testing/trace.ts"
+import { type Happening, Trace } from "../../src/testing/world/trace.ts"
 
 /** A trace that is written event by event. */
 export class Script {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import fc from "fast-check"
-import * as Guard from "../../src/testing/guard.ts"
+import * as Guard from "../../src/testing/nodes/guard.ts"
 
 const WALL = 1e12 + 0.5
 

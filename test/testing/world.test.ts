@@ -1,10 +1,10 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import fc from "fast-check"
-import * as Chance from "../../src/testing/chance.ts"
-import { Host, LATE_MICROS_MAX } from "../../src/testing/host.ts"
-import { difference, type Happening, Trace, toLines } from "../../src/testing/trace.ts"
-import { type Job, World } from "../../src/testing/world.ts"
+import * as Chance from "../../src/testing/world/chance.ts"
+import { Host, LATE_MICROS_MAX } from "../../src/testing/world/host.ts"
+import { difference, type Happening, Trace, toLines } from "../../src/testing/world/trace.ts"
+import { type Job, World } from "../../src/testing/world/world.ts"
 
 function made(keep = false): World {
   return new World({ name: "test", seed: 1, keep })
