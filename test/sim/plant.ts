@@ -18,8 +18,8 @@ import {
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
-import type * as Plans from "../../src/testing/runs/plan.ts"
-import type * as Simulation from "../../src/testing/simulation.ts"
+import type * as Testing from "../../src/testing/mod.ts"
+import type { Plan, Simulation } from "../../src/testing/mod.ts"
 
 /** A change of one file: `find` occurs in it exactly once, and is replaced. */
 export interface Edit {
@@ -34,7 +34,7 @@ export interface Found {
   readonly schedules: number
   readonly check: string
   readonly message: string
-  readonly plan: Plans.Plan
+  readonly plan: Plan.Plan
   /** Runs that shrinking took. */
   readonly executions: number
 }
@@ -52,7 +52,7 @@ export interface Copy {
   /** Runs a suite of the copy until it finds something; undefined when it finds nothing. */
   hunt(suite: string, search: Search): Promise<Found | undefined>
   /** What is wrong with one run of a plan; undefined when nothing is. */
-  replay(suite: string, plan: Plans.Plan): Promise<string | undefined>
+  replay(suite: string, plan: Plan.Plan): Promise<string | undefined>
   remove(): void
 }
 
@@ -83,7 +83,7 @@ export async function plant(edits: ReadonlyArray<Edit>): Promise<Copy> {
 }
 
 function wanted(path: string): boolean {
-  return !basename(path).endsWith(".test.ts") && basename(path) !== "plans"
+  return !basename(path).endsWith(".test.ts") && !path.endsWith(join("sim", "plans"))
 }
 
 function edit(directory: string, { file, find, put }: Edit): void {
@@ -97,7 +97,8 @@ function edit(directory: string, { file, find, put }: Edit): void {
 async function load(directory: string, remove: () => void): Promise<Copy> {
   const from = async <A>(file: string): Promise<A> =>
     (await import(pathToFileURL(join(directory, file)).href)) as A
-  const { check, run } = await from<typeof Simulation>("src/testing/simulation.ts")
+  const testing = await from<typeof Testing>("src/testing/mod.ts")
+  const { check, run } = testing.Simulation
   const { suites } = await from<{ suites: ReadonlyArray<Simulation.Simulation> }>(
     "test/sim/suites.ts",
   )
