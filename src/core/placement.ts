@@ -162,6 +162,11 @@ export interface State {
   retryAt: number
   /** When something last changed for what dead nodes have left behind. */
   bereftAt: number
+  /** What was told of orphans before this node had settled. */
+  readonly told: Array<{
+    readonly from: string
+    readonly message: Extract<Message, { readonly _tag: "Orphans" }>
+  }>
   /** Starts that wait for a decision, by slot. */
   readonly waiting: Map<number, Array<number>>
   /** Starts that were granted and aren't over, by slot. */

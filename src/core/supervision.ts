@@ -124,6 +124,7 @@ export function init(options: Options): State {
     names: undefined,
     retryAt: Number.POSITIVE_INFINITY,
     bereftAt: 0,
+    told: [],
     waiting: new Map(),
     starting: new Map(),
     leaveBy: Number.POSITIVE_INFINITY,
@@ -298,6 +299,7 @@ function confirm(at: At): void {
 /** What an agreed ring lets a node do: take over, move, and start what waits. */
 function act(at: At): void {
   Takeover.takeOver(at)
+  Takeover.reconsider(at)
   Departure.rebalance(at)
   reconsiderAll(at)
 }

@@ -4,7 +4,9 @@
  * on who that is, whatever each of them has heard from the dead node last. Only the heir takes over.
  *
  * But the heir may not have heard of it: the last operations of a node that crashes reach some and not
- * others. So who knows of something that its heir hasn't taken tells the heir, a few times.
+ * others. So who knows of something that its heir hasn't taken tells the heir, a few times; and at once
+ * when the heir is the dead node itself, started again, which knows nothing of its former life. That goes
+ * before the word that everybody waits for, so nobody is sure before it is there.
  *
  * @module
  */
@@ -18,6 +20,8 @@ import * as Ring from "./ring.ts"
 const TELLS_MAX = 8
 /** Bytes of start arguments in one message. */
 const BYTES_MAX = 1024 * 1024
+/** Messages about orphans that are kept until this node has settled. */
+const TOLD_MAX = 4_096
 
 /** Takes over what I am the heir of, and tells the heirs of what they haven't taken. */
 export function takeOver(at: At): void {
@@ -30,7 +34,7 @@ export function takeOver(at: At): void {
     const entries = orphans.get(slot) ?? []
     orphans.delete(slot)
     if (heir(at, slot) === state.name) inherit(at, slot, grant, entries, taken)
-    else left = tell(at, slot, generation, entries) || left
+    else left = tell(at, slot, generation, grant.table.owner, entries) || left
   }
   // What was handed to me and isn't committed any more, or was committed unheard.
   for (const [slot, move] of [...state.incoming]) {
@@ -43,7 +47,8 @@ export function takeOver(at: At): void {
   // Names that stayed behind when their slot moved away, or that its new holder hasn't heard of.
   for (const [slot, entries] of orphans) {
     const grant = Registry.grant(registry, slot)
-    if (heir(at, slot) !== state.name) left = tell(at, slot, 0, entries) || left
+    const owner = entries[0]?.table.owner
+    if (heir(at, slot) !== state.name) left = tell(at, slot, 0, owner, entries) || left
     else if (grant === undefined) inherit(at, slot, undefined, entries, taken)
     else adopt(at, entries, 0, taken)
   }
@@ -55,8 +60,12 @@ export function takeOver(at: At): void {
 export function told(at: At, from: string, message: Extract<Message, { _tag: "Orphans" }>): void {
   const { state, registry } = at
   const { slot, generation } = message
+  if (!state.settled || state.next !== undefined) {
+    if (state.told.length < TOLD_MAX) state.told.push({ from, message })
+    return
+  }
   // Else it will be told again, or somebody else will be.
-  if (!state.settled || state.next !== undefined || heir(at, slot) !== state.name) return
+  if (heir(at, slot) !== state.name) return
   if (state.incoming.has(slot) || state.outgoing.has(slot)) return
   const names = message.names.filter(
     ({ name }) =>
@@ -82,21 +91,30 @@ export function told(at: At, from: string, message: Extract<Message, { _tag: "Or
   at.outputs.push({ _tag: "Takeover", from, orphans })
 }
 
+/** What this node was told before it had settled. */
+export function reconsider(at: At): void {
+  for (const { from, message } of at.state.told.splice(0)) told(at, from, message)
+}
+
 /** Who takes over what dead nodes have left in a slot, as all agree who have settled. */
 function heir({ state, registry }: At, slot: number): string | undefined {
   return Registry.grant(registry, slot)?.table.owner ?? Ring.ownerOfSlot(state.ring, slot)
 }
 
-/** Tells the heir of a slot of its orphans, once it has had time to take them; whether there are any. */
+/**
+ * Tells the heir of a slot of what `owner` has left there, once it has had time to take that; whether there is
+ * anything.
+ */
 function tell(
   at: At,
   slot: number,
   generation: number,
+  owner: string | undefined,
   entries: ReadonlyArray<Registry.Entry>,
 ): boolean {
   const to = heir(at, slot)
   if ((entries.length === 0 && generation === 0) || to === undefined) return false
-  if (tells(at) === 0 || !at.state.echoes.has(to)) return true
+  if ((tells(at) === 0 && to !== owner) || !at.state.echoes.has(to)) return true
   let names: Array<Orphan> = []
   let bytes = 0
   const send = (): void => {

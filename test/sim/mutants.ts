@@ -296,20 +296,6 @@ const runtime: ReadonlyArray<Mutant> = [
     ],
     seed: 4,
   },
-  {
-    name: "open at once",
-    what: "a process that was installed registers and serves before the commit",
-    suite: "delivery",
-    edits: [
-      edit(
-        "src/runtime/mover.ts",
-        "this.#incoming.set(slot, { generation, arrivals })",
-        "this.#incoming.set(slot, { generation, arrivals })\n" +
-          "    if (ok) for (const { cell, moving } of arrivals) this.#serve(cell, moving)",
-      ),
-    ],
-    seed: 4,
-  },
 ]
 
 /** All of them. */

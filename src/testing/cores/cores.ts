@@ -4,9 +4,11 @@
  *
  * @example
  * ```ts
+ * import { Cores } from "skein/testing"
+ *
  * const cores = new Cores({ seed: 7 })
  * const [a] = cores.formed(5)
- * a.shell.want("count/x")
+ * a?.shell.want("count/x")
  * cores.until("started", () => cores.servers("count/x").length === 1, 1_000)
  * ```
  *

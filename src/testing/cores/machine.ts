@@ -8,11 +8,14 @@
  *
  * @example
  * ```ts
+ * import { Machines, membership } from "skein/testing"
+ *
  * const net = new Machines({ seed: 1, machine: membership })
- * const nodes = net.cluster(5)
- * net.until("they agree", () => Invariants.agreed(nodes.map(({ state }) => state)), 200)
- * net.crash(nodes[0], { machine: true })
- * net.run(10_000)
+ * const [first, second] = net.cluster(5)
+ * net.run(1_000)
+ * if (first !== undefined) net.crash(first, { machine: true })
+ * const noticed = () => second?.events.some(({ event }) => event._tag === "Down")
+ * net.until("the crash is noticed", noticed, 10_000)
  * ```
  *
  * @module
