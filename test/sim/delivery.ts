@@ -61,8 +61,10 @@ interface Model {
   unanswered: string | undefined
 }
 
-/** The suite. */
-export const delivery: Simulation.Simulation = Simulation.make<Model>({
+/** Whether packets of the plan under way come late by seconds, as they were lost and are sent again. */
+let lossy = false
+
+const suite: Simulation.Simulation = Simulation.make<Model>({
   name: "delivery",
   processes: [Log],
   nodes: { min: 2, max: 4 },
@@ -113,7 +115,11 @@ export const delivery: Simulation.Simulation = Simulation.make<Model>({
     if (sim.events.some(({ event }) => event._tag === "MemberDown"))
       return "a node was taken for dead"
     // Its first dials came to nothing: it serves by itself until it finds the others.
-    return model.alone === undefined ? undefined : `${model.alone} began alone`
+    if (model.alone !== undefined) return `${model.alone} began alone`
+    // What comes when its process and then the node have left is passed on to links that end.
+    return lossy && model.unanswered !== undefined
+      ? "a call came after its node had left"
+      : undefined
   },
   sometimes: {
     "a log moved": ({ sim }) => sim.events.at(-1)?.event._tag === "ProcessesArrived",
@@ -121,6 +127,15 @@ export const delivery: Simulation.Simulation = Simulation.make<Model>({
       sim.events.at(-1)?.event._tag === "ProcessesArrived" && sim.waiting.length > 0,
   },
 })
+
+/** The suite. */
+export const delivery: Simulation.Simulation = {
+  ...suite,
+  with: (plan, keep, body) => {
+    lossy = plan.noise.lossPpm > 0
+    return suite.with(plan, keep, body)
+  },
+}
 
 /** Every node that knows these logs writes to them. */
 function rush(scene: Scene<Model>, names: ReadonlyArray<string>): void {

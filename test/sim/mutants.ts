@@ -294,7 +294,7 @@ const runtime: ReadonlyArray<Mutant> = [
         "this.#router.depart(cell, [], to)",
       ),
     ],
-    seed: 4,
+    seed: 2,
   },
 ]
 

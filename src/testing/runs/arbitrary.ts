@@ -281,10 +281,15 @@ function bearable(
   })
 }
 
-/** In one plan of four, less than half of the nodes are gone for ever in the end. */
+/**
+ * In one plan of four, less than half of the nodes are gone for ever in the end; not where others have just
+ * been down: what both hands held is gone when both are.
+ */
 function bereft(plan: Plan, lot: number): Plan {
   const lostMax = Math.floor((plan.nodes - 1) / 2)
-  if (lot % 4 !== 0 || lostMax < 1) return plan
+  const down = ({ kind, at, for: length }: Fault): boolean =>
+    downs.has(kind) && at + length + RECOVERY_MICROS > plan.horizon
+  if (lot % 4 !== 0 || lostMax < 1 || plan.faults.some(down)) return plan
   const lost = 1 + ((lot >> 2) % lostMax)
   const first = (lot >> 6) % plan.nodes
   const all = Array.from({ length: plan.nodes }, (_, i) => i)
