@@ -59,7 +59,7 @@ export function hear(at: At, from: string, signature: number): void {
 
 /** What a member of the ring has done lately isn't known here: I am not sure until it says so again. */
 export function waver({ state, now }: At, member: string): void {
-  if (!Ring.has(state.ring, member)) return
+  if (!Ring.has(state.ring, member) && !state.witnesses.includes(member)) return
   state.sure = false
   state.remindAt = now + REMIND_MILLIS
 }
@@ -69,7 +69,7 @@ export function remind(at: At): void {
   const { state, now } = at
   const { claimed } = words(state)
   state.remindAt = now + REMIND_MILLIS
-  for (const { id } of state.ring.members) {
+  for (const id of all(state)) {
     const echo = state.echoes.get(id)
     if (echo !== undefined && echo !== claimed) tell(at, id, true)
   }
@@ -104,7 +104,7 @@ export function claimed(at: At): boolean {
 function heard({ state, registry, now }: At, one: number, other: number): boolean {
   state.lookAt = Number.POSITIVE_INFINITY
   if (!everybody(state, one, other)) return false
-  if (state.ring.members.every(({ id }) => Registry.complete(registry, id))) return true
+  if (all(state).every((id) => Registry.complete(registry, id))) return true
   state.lookAt = now + LOOK_MILLIS
   return false
 }
@@ -120,11 +120,17 @@ function words({ signature }: State): { readonly agreed: number; readonly claime
 }
 
 /** Whether the last word of every other member is one of these two. */
-function everybody({ ring, name, echoes }: State, one: number, other: number): boolean {
-  for (const { id } of ring.members) {
+function everybody(state: State, one: number, other: number): boolean {
+  const { name, echoes } = state
+  for (const id of all(state)) {
     if (id === name) continue
     const echo = echoes.get(id)
     if (echo !== one && echo !== other) return false
   }
   return true
+}
+
+/** Who has to agree: the ring, and those who are leaving it. */
+function all({ ring, witnesses }: State): ReadonlyArray<string> {
+  return [...ring.members.map(({ id }) => id), ...witnesses]
 }

@@ -229,7 +229,8 @@ function contact(at: At, input: Input): void {
     at.state.listed.delete(input.peer)
     supervise(at, { _tag: "LinkDown", now, peer: input.peer })
   } else if (input._tag === "DialFailed") {
-    at.state.seedsLeft.delete(input.address)
+    // A duplicate isn't a failure: the other side is dialling us.
+    if (input.reason !== "duplicate") at.state.seedsLeft.delete(input.address)
   } else if (input._tag === "Leave") {
     at.state.joinBy = undefined
     supervise(at, { _tag: "Leave", now })
@@ -297,9 +298,12 @@ function heed(at: At, event: Membership.Event): boolean {
 /** Tells the supervisor who may be given names now. */
 function rering(at: At): void {
   const members: Array<Ring.Weighted> = []
-  for (const { name, phase, weight } of Membership.living(at.state.membership))
+  const leaving: Array<string> = []
+  for (const { name, phase, weight } of Membership.living(at.state.membership)) {
     if (phase === "up" && weight > 0) members.push({ id: name, weight })
-  supervise(at, { _tag: "Ring", now: at.now, members })
+    if (phase === "leaving" && weight > 0) leaving.push(name)
+  }
+  supervise(at, { _tag: "Ring", now: at.now, members, leaving })
 }
 
 function registered(at: At, output: Registry.Output): void {

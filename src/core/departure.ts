@@ -168,6 +168,16 @@ export function overdue(at: At, slot: number, move: Outgoing): void {
   else abort(at, slot)
 }
 
+/** The ring has changed: what isn't committed and was on its way to somebody else now is called off. */
+export function redirect(at: At): void {
+  const { state } = at
+  for (const [slot, move] of [...state.outgoing]) {
+    const grant = Registry.grant(at.registry, slot)
+    if (grant?.table.owner === state.name && Ring.ownerOfSlot(state.ring, slot) !== move.to)
+      abort(at, slot)
+  }
+}
+
 /** Gives up a move that isn't committed: serve on, and try again later. */
 export function abort(at: At, slot: number): void {
   const move = at.state.outgoing.get(slot)

@@ -128,6 +128,8 @@ export interface State {
   readonly timing: Timing
   readonly passive: boolean
   ring: Ring.Ring
+  /** Members that are leaving: out of the ring, but what they still hold or hand over counts. */
+  witnesses: ReadonlyArray<string>
   /** The members of the next ring, and when it comes into force. */
   next: { readonly members: ReadonlyArray<Ring.Weighted>; readonly at: number } | undefined
   /** Of this ring and the epochs of its members: equal where everybody means the same nodes. */

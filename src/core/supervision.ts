@@ -54,7 +54,13 @@ export interface Options {
 
 /** What can happen to a supervisor. `now` is monotonic milliseconds. */
 export type Input =
-  | { readonly _tag: "Ring"; readonly now: number; readonly members: ReadonlyArray<Ring.Weighted> }
+  | {
+      readonly _tag: "Ring"
+      readonly now: number
+      readonly members: ReadonlyArray<Ring.Weighted>
+      /** Members that are on their way out. */
+      readonly leaving?: ReadonlyArray<string>
+    }
   | { readonly _tag: "LinkUp"; readonly now: number; readonly peer: string }
   | { readonly _tag: "LinkDown"; readonly now: number; readonly peer: string }
   | { readonly _tag: "Down"; readonly now: number; readonly peer: string }
@@ -108,6 +114,7 @@ export function init(options: Options): State {
     next: undefined,
     signature: 0,
     epoch: 0,
+    witnesses: [],
     echoes: new Map(),
     lookAt: Number.POSITIVE_INFINITY,
     remindAt: Number.POSITIVE_INFINITY,
@@ -138,6 +145,7 @@ export function step(state: State, input: Input, registry: Registry.State): Step
   const at: At = { state, registry, now: "now" in input ? input.now : 0, outputs }
   switch (input._tag) {
     case "Ring":
+      state.witnesses = input.leaving ?? []
       plan(at, input.members)
       break
     case "LinkUp":
@@ -275,6 +283,7 @@ function change(at: At, members: ReadonlyArray<Ring.Weighted>): void {
   state.ring = Ring.make(members)
   state.signature = Agreement.signatureOf(at, state.ring)
   Agreement.unsettle(at)
+  Departure.redirect(at)
   if (Ring.signature(before) !== Ring.signature(state.ring)) {
     const ids = state.ring.members.map((member) => member.id)
     at.outputs.push({ _tag: "RingChanged", members: ids })
