@@ -250,6 +250,8 @@ export function calm(states: ReadonlyArray<Cluster.State>): string | undefined {
       return `${name} sees ${seen.join(" ")}, not ${names.join(" ")}`
     if (state.joinBy !== undefined) return `${name} is still joining`
     if (!Cluster.quiet(state)) return `${name} waits for others, or has names on the move`
+    if (ringOf(state) !== ringOf(first))
+      return `${name} and ${first.registry.name} compute with different rings`
     if (Registry.digest(state.registry) !== digest)
       return `${name} and ${first.registry.name} have different registries`
   }
@@ -266,13 +268,18 @@ export function components(
   const groups = new Map<string, Array<Cluster.State>>()
   for (const state of states) {
     if (state.joinBy !== undefined || !Cluster.quiet(state)) continue
-    const key = living(state).join()
+    const key = `${living(state).join()} ${ringOf(state)}`
     const group = groups.get(key)
     if (group === undefined) groups.set(key, [state])
     else group.push(state)
   }
   return [...groups].flatMap(([key, group]) => {
     const names = group.map(({ registry }) => registry.name).sort(Claims.compare)
-    return names.join() === key ? [group] : []
+    return names.join() === key.slice(0, key.indexOf(" ")) ? [group] : []
   })
+}
+
+/** The same for nodes that compute with the same ring. */
+function ringOf({ supervision }: Cluster.State): number {
+  return Ring.signature(supervision.ring)
 }
