@@ -62,9 +62,6 @@ const LOSS = Chance.purpose("letter loss")
 const DOUBLE = Chance.purpose("letter double")
 const CHANCE = Chance.purpose("chance")
 const LOOK_MILLIS = 10
-/** How much older a stale incarnation is than the one before. */
-const STALE_MICROS = 1_000_000
-
 /**
  * Machines, one a host. `N` is what a node is: {@link Life}, or more of it where {@link Machines.born}
  * says so. All times are simulated milliseconds.
@@ -91,8 +88,6 @@ export class Machines<S, I extends Told, O extends Tagged, N extends Life<S, I, 
   mute: boolean = false
   readonly #options: MachinesOptions<S, I, O>
   readonly #byHost = new Map<Host, N>()
-  /** What each host's wall clock said when its last process started. */
-  readonly #births = new Map<Host, number>()
   readonly #given = new Map<Host, Partial<Membership.Options>>()
   readonly #walls = new Set<() => void>()
   readonly #draws = new Map<string, number>()
@@ -169,12 +164,7 @@ export class Machines<S, I extends Told, O extends Tagged, N extends Life<S, I, 
 
   #launch(host: Host, stale: boolean): N {
     const { world } = this
-    const born = this.#births.get(host)
-    // Epochs come from the wall clock: one that was set back makes an older incarnation than the last.
-    if (stale && born !== undefined)
-      host.clock.step(world.now, born - STALE_MICROS - host.clock.wall(world.now))
-    host.start()
-    this.#births.set(host, host.clock.wall(world.now))
+    host.start(stale)
     world.current = host
     const given = { seeds: this.#seeds, ...this.#given.get(host) }
     const options = optionsOf(this.#options, { world, host, given })

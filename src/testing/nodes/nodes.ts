@@ -44,9 +44,6 @@ export interface Program {
   failure: unknown
 }
 
-/** How much older a stale incarnation is than the one before. */
-const STALE_MICROS = 1_000_000
-
 /** The nodes of a simulation. */
 export class Nodes implements Stage {
   readonly world: World
@@ -57,8 +54,6 @@ export class Nodes implements Stage {
   /** Told when the program of a host has ended. */
   readonly ended: Set<(host: Host) => void> = new Set()
   readonly #options: (index: number) => SimulatedOptions
-  /** What each host's wall clock said when its last program started. */
-  readonly #births = new Map<Host, number>()
   #seeds: ReadonlyArray<string> = []
 
   constructor(world: World, options: (index: number) => SimulatedOptions) {
@@ -83,12 +78,7 @@ export class Nodes implements Stage {
 
   up(host: Host, stale: boolean): void {
     const { world } = this
-    const born = this.#births.get(host)
-    // Epochs come from the wall clock: one that was set back makes an older incarnation than the last.
-    if (stale && born !== undefined)
-      host.clock.step(world.now, born - STALE_MICROS - host.clock.wall(world.now))
-    host.start()
-    this.#births.set(host, host.clock.wall(world.now))
+    host.start(stale)
     const platform = Platform.platform(host)
     const program: Program = {
       host,

@@ -12,6 +12,9 @@ import type { Job, Place, World } from "./world.ts"
 const LATE = Chance.purpose("timer")
 const ORDER = Chance.purpose("resume")
 
+/** How much older a stale incarnation is than the one before. */
+const STALE_MICROS = 1_000_000
+
 /** How late timers may be. */
 export const LATE_MICROS_MAX = 1_000
 
@@ -39,6 +42,8 @@ export class Host implements Place {
   #pauses = 0
   #held: Array<Held> = []
   #timers = 0
+  /** What the wall clock said when the last program started. */
+  #bornWall = 0
   #resumes = 0
 
   constructor(world: World, name: string) {
@@ -57,8 +62,15 @@ export class Host implements Place {
     return this.running && this.#pauses === 0
   }
 
-  /** A program starts. */
-  start(): void {
+  /**
+   * A program starts. `stale`: after the wall clock was set back to before the last start. Epochs come from
+   * that clock, so the program seems to be an older incarnation than the one before.
+   */
+  start(stale: boolean = false): void {
+    const { world, clock } = this
+    if (stale && this.incarnation > 0)
+      clock.step(world.now, this.#bornWall - STALE_MICROS - clock.wall(world.now))
+    this.#bornWall = clock.wall(world.now)
     this.incarnation++
     this.running = true
     this.reachable = true
