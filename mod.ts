@@ -22,34 +22,60 @@
  * @module
  */
 
-export type { CallOptions, Ref, Try } from "./src/runtime/definition.ts"
+export * as Key from "./src/core/key.ts"
+export type { Context as DiscoveryContext, Discovery } from "./src/discovery/discovery.ts"
+export { seeds } from "./src/discovery/static.ts"
+export type { ConnectOptions, Listed } from "./src/runtime/connections.ts"
+export type { CallOptions, Joining, Ref, Try } from "./src/runtime/definition.ts"
 export {
   Aborted,
+  AlreadyMember,
   AlreadyRegistered,
   type CallError,
-  ConnectFailed,
+  Contended,
   HandlerCrashed,
-  InvalidOption,
-  NameConflict,
   NodeDown,
   NodeStopped,
+  NoMember,
   NoMethod,
   NoNode,
   NoProcess,
+  NoQuorum,
+  NoService,
   NotData,
+  NotMember,
   type Outcome,
   Overloaded,
   type StartError,
   StartFailed,
+  StartIgnored,
   Timeout,
   TooLarge,
   UnknownDefinition,
   Unreachable,
 } from "./src/runtime/errors.ts"
-export type { NodeEvent } from "./src/runtime/events.ts"
-export { startNode } from "./src/runtime/face.ts"
+export type { EventOf, Listeners, NodeEvent } from "./src/runtime/events.ts"
+export type { Asked, Gathered, Missed, Reply } from "./src/runtime/gather.ts"
+export type {
+  Answer,
+  Answers,
+  Group,
+  GroupEvent,
+  GroupHandlers,
+  GroupMember,
+  GroupStanding,
+  MembershipError,
+  Picked,
+  Several,
+  Silence,
+} from "./src/runtime/group.ts"
+export type { NamesOptions, Scalar } from "./src/runtime/indexes.ts"
+export { startNode } from "./src/runtime/launch.ts"
 export type { Limits } from "./src/runtime/limits.ts"
-export type { Location, Member, Node, RegisterOptions } from "./src/runtime/node.ts"
+export type { Location } from "./src/runtime/location.ts"
+export type { Named } from "./src/runtime/lookup.ts"
+export type { Down, DownReason } from "./src/runtime/monitors.ts"
+export type { Member, Node, SpawnOptions } from "./src/runtime/node.ts"
 export type { NodeOptions } from "./src/runtime/options.ts"
 export type {
   AnyDefinition,
@@ -58,7 +84,28 @@ export type {
   Self,
 } from "./src/runtime/process.ts"
 export * as Process from "./src/runtime/process.ts"
+export type { Sent } from "./src/runtime/ref.ts"
+export type { RegisterOptions } from "./src/runtime/registrations.ts"
+export {
+  ConnectFailed,
+  type ConnectFailure,
+  DuplicateAddress,
+  InvalidOption,
+  NameConflict,
+  UnknownNode,
+} from "./src/runtime/rejections.ts"
+export * as Remote from "./src/runtime/remote.ts"
 export type { StartOptions } from "./src/runtime/starts.ts"
+export type { SupervisorRef } from "./src/runtime/supervisor.ts"
+export * as Supervisor from "./src/runtime/supervisor.ts"
+export * as Topic from "./src/runtime/topic.ts"
+export {
+  type Messages,
+  type PublishOptions,
+  type SubscribeOptions,
+  SubscriberOverloaded,
+  type Subscription,
+} from "./src/runtime/topic.ts"
 export {
   AddressUnavailable,
   type Connection,

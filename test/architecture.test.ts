@@ -25,15 +25,32 @@ const below: ReadonlyArray<string> = ["core", "port", "wire", "runtime"]
 /** From the bottom up. A file that is in none of them has no place in the project. */
 const layers: ReadonlyArray<Layer> = [
   { name: "core", files: /^src\/core\//, layers: ["core"], packages: effect },
-  { name: "port", files: /^src\/transport\.ts$/, layers: ["core"], packages: none },
+  {
+    name: "port",
+    files: /^src\/(transport|discovery\/discovery)\.ts$/,
+    layers: ["core"],
+    packages: none,
+  },
   { name: "wire", files: /^src\/wire\//, layers: ["core", "port", "wire"], packages: effect },
   { name: "runtime", files: /^src\/runtime\//, layers: below, packages: effect },
-  { name: "face", files: /^(mod|src\/effect)\.ts$/, layers: below, packages: effect },
+  // What the root may import of discovery, as it needs no host.
+  {
+    name: "seeds",
+    files: /^src\/discovery\/(static|poll)\.ts$/,
+    layers: ["port", "seeds"],
+    packages: none,
+  },
+  {
+    name: "face",
+    files: /^(mod|src\/effect)\.ts$/,
+    layers: [...below, "seeds"],
+    packages: effect,
+  },
   {
     name: "discovery",
     files: /^src\/discovery\//,
-    layers: ["core", "port", "discovery"],
-    packages: effect,
+    layers: ["port", "seeds", "discovery"],
+    packages: /^node:/,
   },
   {
     name: "http",
@@ -60,6 +77,9 @@ describe("imports", () => {
       ["src/runtime/node.ts", 'import * as Ring from "../core/ring.ts"\nimport "effect/Option"'],
       ["transports/tcp.ts", 'import net from "node:net"\nimport "../src/transport.ts"'],
       ["mod.ts", 'export { start } from "./src/runtime/node.ts"'],
+      ["mod.ts", 'export { seeds } from "./src/discovery/static.ts"'],
+      ["src/discovery/dns.ts", 'import "node:dns"\nimport "./discovery.ts"\nimport "./poll.ts"'],
+      ["src/runtime/node.ts", 'import type { Discovery } from "../discovery/discovery.ts"'],
     ],
     breaks: [
       ["src/core/ring.ts", 'import { link } from "../runtime/link.ts"'],
@@ -75,6 +95,13 @@ describe("imports", () => {
       ["mod.ts", 'import { tcp } from "./transports/tcp.ts"'],
       ["transports/tcp.ts", 'import { start } from "../mod.ts"'],
       ["transports/tcp.ts", 'import { memory } from "./memory.ts"'],
+      ["mod.ts", 'export { dns } from "./src/discovery/dns.ts"'],
+      ["src/runtime/node.ts", 'import { seeds } from "../discovery/static.ts"'],
+      ["src/discovery/discovery.ts", 'import net from "node:net"'],
+      ["src/discovery/static.ts", 'import { dns } from "./dns.ts"'],
+      ["src/discovery/static.ts", 'import fs from "node:fs"'],
+      ["src/discovery/dns.ts", 'import { hash32 } from "../core/hash.ts"'],
+      ["src/discovery/dns.ts", 'import { Effect } from "effect"'],
       ["src/somewhere/new.ts", 'import "../core/ring.ts"'],
     ],
   })
@@ -176,8 +203,8 @@ describe("purity", () => {
   })
 
   enforce({
-    claim: "the runtime takes time, timers and randomness from its platform only",
-    paths: ["src/runtime"],
+    claim: "runtime and discovery take time, timers and randomness only from what they are given",
+    paths: ["src/runtime", "src/discovery"],
     complain: ({ path, code }) =>
       path === "src/runtime/platform.ts" ? [] : findings(code, hosts.slice(0, -1)),
     obeys: [
@@ -188,6 +215,7 @@ describe("purity", () => {
       ["src/runtime/node.ts", "const now = performance.now()"],
       ["src/runtime/node.ts", "const timer = setInterval(tick, 100)"],
       ["src/runtime/node.ts", "const at = Math.random()"],
+      ["src/discovery/dns.ts", "setTimeout(look, 5_000)"],
     ],
   })
 

@@ -108,8 +108,9 @@ async function refused(node: Node, counter: Ref<typeof Counter>): Promise<void> 
   await node.start(Named, "c")
   // @ts-expect-error this definition takes no start argument
   await node.start(Plain, "d", 1)
-  // @ts-expect-error the key is a string
-  await node.start(Counter, 7)
+  await node.start(Counter, ["room", 7, [true, 8n]])
+  // @ts-expect-error an object is no key
+  await node.start(Counter, { room: 7 })
   // @ts-expect-error its handlers need a service that a promise node doesn't provide
   await node.start(NeedsDatabase, "e")
   // @ts-expect-error not an option of a call

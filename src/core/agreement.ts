@@ -10,7 +10,7 @@ import { mix32 } from "./hash.ts"
 import type { At, State } from "./placement.ts"
 import * as Placement from "./placement.ts"
 import * as Registry from "./registry.ts"
-import * as Ring from "./ring.ts"
+import * as Rings from "./rings.ts"
 
 /** How often to look whether operations that are missing have come. */
 const LOOK_MILLIS = 10
@@ -18,9 +18,9 @@ const LOOK_MILLIS = 10
 const REMIND_MILLIS = 1_000
 
 /** Of the ring and of who its members are: one that starts again under its name is somebody else. */
-export function signatureOf({ registry }: At, ring: Ring.Ring): number {
-  let hash = Ring.signature(ring)
-  for (const { id } of ring.members) {
+export function signatureOf({ registry }: At, rings: Rings.Rings): number {
+  let hash = Rings.signature(rings)
+  for (const { id } of rings.members) {
     const epoch = registry.tables.get(id)?.epoch ?? 0
     hash = mix32(hash, mix32(epoch >>> 0, Math.floor(epoch / 2 ** 32)))
   }
@@ -59,7 +59,7 @@ export function hear(at: At, from: string, signature: number): void {
 
 /** What a member of the ring has done lately isn't known here: I am not sure until it says so again. */
 export function waver({ state, now }: At, member: string): void {
-  if (!Ring.has(state.ring, member) && !state.witnesses.includes(member)) return
+  if (!Rings.has(state.rings, member) && !state.witnesses.includes(member)) return
   state.sure = false
   state.remindAt = now + REMIND_MILLIS
 }
@@ -131,6 +131,6 @@ function everybody(state: State, one: number, other: number): boolean {
 }
 
 /** Who has to agree: the ring, and those who are leaving it. */
-function all({ ring, witnesses }: State): ReadonlyArray<string> {
-  return [...ring.members.map(({ id }) => id), ...witnesses]
+function all({ rings, witnesses }: State): ReadonlyArray<string> {
+  return [...rings.members.map(({ id }) => id), ...witnesses]
 }

@@ -7,7 +7,7 @@
 import type { At, Incoming } from "./placement.ts"
 import * as Placement from "./placement.ts"
 import * as Registry from "./registry.ts"
-import * as Ring from "./ring.ts"
+import * as Rings from "./rings.ts"
 
 /** Answers the offer of a slot. */
 export function offered(at: At, from: string, slot: number, generation: number): void {
@@ -44,7 +44,7 @@ function acceptable({ state, registry }: At, from: string, slot: number, gen: nu
   if (move !== undefined && (move.from !== from || move.stage === "active")) return false
   const held = Registry.grant(registry, slot)
   if (held?.table.owner === state.name) return gen > held.generation
-  return Ring.ownerOfSlot(state.ring, slot) === state.name
+  return Rings.ownerOfSlot(state.rings, slot) === state.name
 }
 
 /** The states that came are ready, or unusable. */

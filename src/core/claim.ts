@@ -44,6 +44,8 @@ export interface Claim {
   /** 0 for a node that never hosts, else its weight in the ring, 1 to 64. */
   readonly weight: number
   readonly roles: ReadonlyArray<string>
+  /** The supervisors whose processes it hosts; the default one is the empty string. */
+  readonly hosts: ReadonlyArray<string>
 }
 
 /** The most accusers that a claim names; of more, the first in the order of their names. */
@@ -94,7 +96,7 @@ export function compareVersions(a: Claim, b: Claim): number {
 /** Whether a claim is what {@link Claim} says; for those that come from others. */
 export function valid(claim: Claim): boolean {
   if (typeof claim !== "object" || claim === null) return false
-  const { epoch, incarnation, rank, accusers, hard, roles } = claim
+  const { epoch, incarnation, rank, accusers, hard, roles, hosts } = claim
   if (!isName(claim.name) || !isEpoch(epoch)) return false
   if (rank !== ALIVE && rank !== SUSPECT && rank !== DEAD && rank !== LEFT) return false
   if (rank === LEFT ? incarnation !== GONE : !isCount(incarnation, INCARNATION_MAX)) return false
@@ -102,11 +104,12 @@ export function valid(claim: Claim): boolean {
   if (claim.phase !== "joining" && claim.phase !== "up" && claim.phase !== "leaving") return false
   if (typeof claim.address !== "string" || claim.address.length > ADDRESS_MAX) return false
   if (!isCount(claim.instance, 0xffffffff) || !isCount(claim.weight, WEIGHT_MAX)) return false
-  return (
-    Array.isArray(roles) &&
-    roles.length <= ROLES_MAX &&
-    roles.every((role) => typeof role === "string")
-  )
+  return isList(roles) && isList(hosts)
+}
+
+function isList(texts: ReadonlyArray<string>): boolean {
+  if (!Array.isArray(texts) || texts.length > ROLES_MAX) return false
+  return texts.every((text) => typeof text === "string")
 }
 
 /** Whether a node may be called this: 1 to 64 letters, digits and `. _ @ : -`. */
@@ -143,7 +146,8 @@ function comparePayloads(a: Claim, b: Claim): number {
     compare(PHASES.indexOf(a.phase), PHASES.indexOf(b.phase)) ||
     compare(a.address, b.address) ||
     compare(a.weight, b.weight) ||
-    compareLists(a.roles, b.roles)
+    compareLists(a.roles, b.roles) ||
+    compareLists(a.hosts, b.hosts)
   )
 }
 

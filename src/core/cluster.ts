@@ -11,7 +11,7 @@
  */
 import * as Membership from "./membership.ts"
 import * as Registry from "./registry.ts"
-import type * as Ring from "./ring.ts"
+import type * as Rings from "./rings.ts"
 import * as Supervision from "./supervision.ts"
 
 /** What a node needs to know at birth. */
@@ -21,6 +21,8 @@ export interface Options {
   readonly policy?: Registry.Policy
   /** A node that can't catch up with everybody it sees within this long serves all the same. */
   readonly joinMaxMillis?: number
+  /** A node that sees nobody serves alone, but not before this long: others may yet be found. Default 0. */
+  readonly patienceMillis?: number
 }
 
 /** Everything two cores say to each other. */
@@ -45,8 +47,21 @@ export type Input =
       readonly generation: number
       readonly pid: number
       readonly meta: Uint8Array | undefined
+      readonly props?: Registry.Props | undefined
+      /** Whether it stays at this node, wherever the ring places it, until the node leaves. */
+      readonly sticky?: boolean
     }
-  | { readonly _tag: "Unregister"; readonly now: number; readonly name: string }
+  | {
+      readonly _tag: "Unregister"
+      readonly now: number
+      readonly name: string
+      /** For those who watch the name. Default: the empty string. */
+      readonly reason?: string
+    }
+  /** A name of this node gets other metadata. */
+  | ({ readonly now: number } & Extract<Registry.Input, { readonly _tag: "Describe" }>)
+  /** A process of this node, or the node itself (`pid` 0), joins a group, or is another member now. */
+  | ({ readonly now: number } & Extract<Registry.Input, { readonly _tag: "Join" | "Quit" }>)
   | { readonly _tag: "Flush"; readonly now: number }
   | Extract<
       Supervision.Input,
@@ -58,7 +73,7 @@ export type Output =
   | { readonly _tag: "Send"; readonly to: string; readonly message: Message }
   | { readonly _tag: "Broadcast"; readonly message: Message }
   | Extract<Membership.Output, { readonly _tag: "Dial" | "Close" | "Event" }>
-  | Extract<Registry.Output, { readonly _tag: "Changed" | "Lost" }>
+  | Extract<Registry.Output, { readonly _tag: "Changed" | "Lost" | "Won" | "Grouped" }>
   | Exclude<Supervision.Output, { readonly _tag: "Send" | "Registry" | "Drained" }>
   /** This node is a full member: it serves and may be given names. */
   | { readonly _tag: "Ready" }
@@ -72,6 +87,8 @@ export interface State {
   supervision: Supervision.State
   /** Until when a joining node waits for its peers' tables; undefined once it is up. */
   joinBy: number | undefined
+  /** Until when a joining node doesn't take it that there is nobody else; undefined once that is over. */
+  aloneAt: number | undefined
   readonly seedsLeft: Set<string>
   /** The tables that each peer last listed, while joining. */
   readonly listed: Map<string, Extract<Registry.Message, { readonly _tag: "Tables" }>["tables"]>
@@ -95,6 +112,7 @@ export function init(options: Options, now: number): Step {
     registry,
     supervision: Supervision.init({ ...options.supervision, name }),
     joinBy: now + (options.joinMaxMillis ?? 3_000),
+    aloneAt: now + (options.patienceMillis ?? 0),
     seedsLeft: new Set(seeds),
     listed: new Map(),
     digest: 0,
@@ -110,17 +128,12 @@ export function init(options: Options, now: number): Step {
 export function step(state: State, input: Input): Step {
   const at: At = { state, now: input.now, outputs: [] }
   switch (input._tag) {
-    case "Register": {
-      const { wall, name, generation, pid, meta } = input
-      registry(at, { _tag: "Put", wall, name, generation, pid, meta })
-      if (state.supervision.names !== undefined)
-        supervise(at, { _tag: "Placed", now: at.now, name })
-      if (unsent(state) >= FLUSH_MAX) flush(at)
-      break
-    }
+    case "Register":
     case "Unregister":
-      registry(at, { _tag: "Delete", name: input.name })
-      if (state.supervision.names !== undefined) supervise(at, { ...input, _tag: "Removed" })
+    case "Describe":
+    case "Join":
+    case "Quit":
+      write(at, input)
       if (unsent(state) >= FLUSH_MAX) flush(at)
       break
     case "Flush":
@@ -152,9 +165,14 @@ export function wakeAt(state: State): number {
   return Math.min(
     Membership.wakeAt(state.membership),
     Supervision.wakeAt(state.supervision),
-    state.joinBy ?? Number.POSITIVE_INFINITY,
+    joinAt(state),
     state.expireAt,
   )
+}
+
+function joinAt({ joinBy, aloneAt }: State): number {
+  if (joinBy === undefined) return Number.POSITIVE_INFINITY
+  return Math.min(joinBy, aloneAt ?? joinBy)
 }
 
 /** Whether this node agrees with its peers on the ring and nothing is on the move. */
@@ -183,6 +201,23 @@ function member(at: At, input: Membership.Input): void {
 
 function registry(at: At, input: Registry.Input): void {
   for (const output of Registry.step(at.state.registry, input).outputs) registered(at, output)
+}
+
+function write(
+  at: At,
+  input: Extract<
+    Input,
+    { readonly _tag: "Register" | "Unregister" | "Describe" | "Join" | "Quit" }
+  >,
+): void {
+  const kept = at.state.supervision.names !== undefined
+  if (input._tag === "Register") {
+    registry(at, { ...input, _tag: "Put" })
+    if (kept) supervise(at, { _tag: "Placed", now: at.now, name: input.name })
+  } else if (input._tag === "Unregister") {
+    registry(at, { ...input, _tag: "Delete" })
+    if (kept) supervise(at, { _tag: "Removed", now: at.now, name: input.name })
+  } else registry(at, input)
 }
 
 function supervise(at: At, input: Supervision.Input): void {
@@ -297,10 +332,10 @@ function heed(at: At, event: Membership.Event): boolean {
 
 /** Tells the supervisor who may be given names now. */
 function rering(at: At): void {
-  const members: Array<Ring.Weighted> = []
+  const members: Array<Rings.Host> = []
   const leaving: Array<string> = []
-  for (const { name, phase, weight } of Membership.living(at.state.membership)) {
-    if (phase === "up" && weight > 0) members.push({ id: name, weight })
+  for (const { name, phase, weight, hosts } of Membership.living(at.state.membership)) {
+    if (phase === "up" && weight > 0) members.push({ id: name, weight, hosts })
     if (phase === "leaving" && weight > 0) leaving.push(name)
   }
   supervise(at, { _tag: "Ring", now: at.now, members, leaving })
@@ -339,7 +374,9 @@ function flush(at: At): void {
 function join(at: At): void {
   const { state, now } = at
   if (state.joinBy === undefined) return
-  const alone = state.membership.ups === 0 && state.seedsLeft.size === 0
+  const nobody = state.membership.ups === 0 && state.seedsLeft.size === 0
+  if (state.aloneAt !== undefined && now >= state.aloneAt) state.aloneAt = undefined
+  const alone = nobody && state.aloneAt === undefined
   if (now < state.joinBy && !alone && !caughtUp(state)) return
   state.joinBy = undefined
   state.listed.clear()

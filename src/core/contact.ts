@@ -5,7 +5,7 @@
  */
 import * as Gossip from "./gossip.ts"
 import type { Input } from "./member.ts"
-import type { At, Contact, Peer, State } from "./roster.ts"
+import type { At, Contact, Peer, Seed, State } from "./roster.ts"
 import * as Roster from "./roster.ts"
 
 type Failure = Extract<Input, { readonly _tag: "DialFailed" }>["reason"]
@@ -18,17 +18,117 @@ const DIAL_MILLIS = 6_000
 const DUPLICATE_MILLIS = 60_000
 /** All members together dial about so many of the dead per period. */
 const DIALS_PER_PERIOD = 3
-const ADDRESSES_MAX = 1_024
-const ADDRESS_LENGTH_MAX = 512
+/** More addresses than this aren't dialled; the oldest give way. */
+export const ADDRESSES_MAX = 1_024
+/** Longer addresses aren't dialled. */
+export const ADDRESS_LENGTH_MAX = 512
+
+/** An address that is listed to be connected, and how it stands. */
+export interface Listed {
+  readonly address: string
+  /** Who lives there, or whom a user has parted with; undefined where that isn't known. */
+  readonly node: string | undefined
+  /**
+   * `connected`: there is a link. `dialling`: an answer is waited for. `waiting`: it is dialled later.
+   * `disconnected`: a user has parted with who is there.
+   */
+  readonly state: "connected" | "dialling" | "waiting" | "disconnected"
+}
 
 /** From now on this address is dialled until there is a link to who is there. */
-export function seed(state: State, address: string, now: number): void {
+export function seed(
+  state: State,
+  address: string,
+  now: number,
+  pardoned: ReadonlyArray<string> = [],
+): void {
   if (typeof address !== "string" || address.length > ADDRESS_LENGTH_MAX) return
   if (!dialable(state, address)) return
+  const seed: Seed = {
+    at: now,
+    backoffMillis: Roster.BACKOFF_MILLIS,
+    real: realOf(state, address),
+    unwanted: false,
+    pardoned: new Set(pardoned),
+  }
   state.seeds.delete(address)
-  state.seeds.set(address, { at: now, backoffMillis: Roster.BACKOFF_MILLIS })
+  state.seeds.set(address, seed)
   trim(state.seeds)
   state.contactsChanged = true
+}
+
+/** Discovery gives this address: it is dialled as a seed, and nothing is asked of it anew. */
+export function discovered(state: State, address: string, now: number): void {
+  const known = state.seeds.get(address)
+  // Who leaves doesn't look for others any more.
+  if (state.self.phase === "leaving") return
+  if (known === undefined) seed(state, address, now)
+  else known.unwanted = false
+}
+
+/** Nobody wants this address any more; false when it stays, as it was given at birth. */
+export function forget(state: State, address: string): boolean {
+  if (state.options.seeds.includes(address)) return false
+  const known = state.seeds.get(address)
+  if (known === undefined) return true
+  known.unwanted = true
+  known.pardoned.clear()
+  state.contactsChanged = true
+  return true
+}
+
+/** A user has parted with the peer: whatever was asked for before doesn't take that back. */
+export function unpardon(state: State, name: string): void {
+  for (const seed of state.seeds.values()) seed.pardoned.delete(name)
+}
+
+/** Whether my user has asked for this address since anybody parted with the peer. */
+export function pardons(state: State, address: string, name: string): boolean {
+  return state.seeds.get(address)?.pardoned.has(name) === true
+}
+
+/** What who was last found at the address calls it: the address itself where that isn't known. */
+export function realOf(state: State, address: string): string {
+  return state.seeds.get(address)?.real ?? address
+}
+
+/** Who lives at the address, as far as this node knows; one that is linked before others. */
+export function nodeAt(state: State, address: string): string | undefined {
+  const real = realOf(state, address)
+  const here = (one: string): boolean => one === address || one === real
+  for (const link of state.links.values()) if (here(link.address)) return link.peer
+  return state.view.find(({ claim }) => here(claim.address))?.name
+}
+
+/** Whether it is an address of this node itself, as far as it knows. */
+export function own(state: State, address: string): boolean {
+  return !dialable(state, address)
+}
+
+/** All addresses that are listed to be connected, and those of peers parted with. */
+export function list(state: State): ReadonlyArray<Listed> {
+  const listed: Array<Listed> = []
+  const reals = new Set<string>()
+  for (const [address, seed] of state.seeds) {
+    const { real, unwanted } = seed
+    if (unwanted) continue
+    reals.add(real)
+    listed.push(stand(state, address))
+  }
+  for (const [node, ban] of state.bans) {
+    const address = state.peers.get(node)?.claim.address ?? ban.address
+    if (!Roster.banned(state, node) || reals.has(address) || reals.has(ban.address)) continue
+    listed.push({ address, node, state: "disconnected" })
+  }
+  return listed
+}
+
+function stand(state: State, address: string): Listed {
+  const parted = partedAt(state, address)
+  if (parted !== undefined) return { address, node: parted, state: "disconnected" }
+  const node = nodeAt(state, address)
+  if (node !== undefined && state.links.has(node)) return { address, node, state: "connected" }
+  return { address, node, state: state.dials.has(address) ? "dialling" : "waiting" }
 }
 
 /** Dials whoever is due. */
@@ -58,7 +158,10 @@ function seeds(at: At): void {
   for (const link of state.links.values()) addresses.add(link.address)
   for (const peer of state.view) addresses.add(peer.claim.address)
   for (const [address, contact] of state.seeds) {
-    if (addresses.has(address) || shunned(state, address)) rest(contact)
+    const { real, unwanted } = contact
+    const inhabited = addresses.has(address) || addresses.has(real)
+    if (unwanted && !inhabited) state.seeds.delete(address)
+    else if (inhabited || partedAt(state, address) !== undefined) rest(contact)
     else {
       if (contact.at === Number.POSITIVE_INFINITY) contact.at = now
       if (contact.at <= now) retry(at, contact, address)
@@ -99,8 +202,8 @@ function open(at: At, contact: Contact, address: string, peer: string | undefine
   at.outputs.push({ _tag: "Dial", address, peer })
 }
 
-/** A dial came to nothing. */
-export function failed(at: At, address: string, reason: Failure): void {
+/** A dial came to nothing. `real` is the address of who is there by its own word, where that was said. */
+export function failed(at: At, address: string, reason: Failure, real?: string): void {
   const { state } = at
   const until = state.dials.get(address)
   // Dialled as the instance that I was before: that says nothing about the one I am now.
@@ -124,6 +227,7 @@ export function failed(at: At, address: string, reason: Failure): void {
   }
   const contact = state.seeds.get(address)
   if (contact === undefined) return
+  if (reason === "duplicate") named(contact, real)
   if (outdated) Roster.hurry(contact, at.now)
   else if (reason === "duplicate") contact.at = at.now + DUPLICATE_MILLIS
   else later(at, contact, reason)
@@ -145,6 +249,18 @@ export function connected(at: At, name: string, address: string): void {
   state.dials.delete(address)
   if (peer !== undefined) state.dials.delete(peer.claim.address)
   state.contactsChanged = true
+}
+
+/** A dial led to somebody whose own word for that address is `real`. */
+export function reached(state: State, dialled: string, real: string): void {
+  const seed = state.seeds.get(dialled)
+  state.dials.delete(dialled)
+  if (seed !== undefined) named(seed, real)
+}
+
+/** Who is at the address calls it by another name: under both it is the same peer. */
+function named(seed: Seed, real: string | undefined): void {
+  if (typeof real === "string" && real !== "") seed.real = real
 }
 
 /** The link to this peer ended, with this epoch behind it: it is dialled at once. */
@@ -182,15 +298,17 @@ function lost(state: State, { name, claim }: Peer): boolean {
 function covered(state: State, address: string): boolean {
   for (const link of state.links.values()) if (link.address === address) return true
   for (const peer of state.view) if (peer.claim.address === address) return true
-  return shunned(state, address)
+  return partedAt(state, address) !== undefined
 }
 
-/** Whether a user has parted with who is at the address. */
-function shunned(state: State, address: string): boolean {
+/** With whom at the address a user has parted; undefined for nobody. */
+export function partedAt(state: State, address: string): string | undefined {
+  const real = realOf(state, address)
   for (const [name, ban] of state.bans) {
-    if (ban.by !== "nobody" && Roster.isAt(state, name, ban, address)) return true
+    if (ban.by === "nobody") continue
+    if (Roster.isAt(state, name, ban, address) || Roster.isAt(state, name, ban, real)) return name
   }
-  return false
+  return undefined
 }
 
 function dialable(state: State, address: string): boolean {

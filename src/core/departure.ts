@@ -7,7 +7,7 @@
 import type { At, Outgoing, State } from "./placement.ts"
 import * as Placement from "./placement.ts"
 import * as Registry from "./registry.ts"
-import * as Ring from "./ring.ts"
+import * as Rings from "./rings.ts"
 
 /** Slots that one node hands over at the same time. */
 export const MOVES_MAX: number = 32
@@ -17,26 +17,30 @@ export function rebalance(at: At): void {
   const { state } = at
   const leaving = state.leaveBy !== Number.POSITIVE_INFINITY
   const queued = new Set(state.queue)
-  const names = slots(at.registry)
+  const names = slots(at)
   repair(at, names)
   for (const grant of Registry.ownGrants(at.registry)) {
     const { slot } = grant
-    const owner = Ring.ownerOfSlot(state.ring, slot)
+    const owner = Rings.ownerOfSlot(state.rings, slot)
     if (state.outgoing.has(slot) || queued.has(slot) || owner === undefined) continue
-    if (owner === state.name || (state.passive && !leaving)) continue
+    if (owner === state.name || (stays(state, slot) && !leaving)) continue
     if (!names.has(slot) && !state.starting.has(slot)) {
       Placement.registry(at, { _tag: "Release", slot })
     } else state.queue.push(slot)
   }
-  if (!state.passive || leaving) {
-    // Names whose slot somebody else holds, after a conflict: they follow their slot.
-    for (const slot of names.keys()) {
-      const holder = Registry.grant(at.registry, slot)?.table.owner ?? state.name
-      if (holder !== state.name && !state.outgoing.has(slot) && !queued.has(slot))
-        state.queue.push(slot)
-    }
+  // Names whose slot somebody else holds, after a conflict: they follow their slot.
+  for (const slot of names.keys()) {
+    if (stays(state, slot) && !leaving) continue
+    const holder = Registry.grant(at.registry, slot)?.table.owner ?? state.name
+    if (holder !== state.name && !state.outgoing.has(slot) && !queued.has(slot))
+      state.queue.push(slot)
   }
   if (state.queue.length > 0) state.names = names
+}
+
+/** Whether names of this slot move only when their node leaves. */
+function stays({ passive }: State, slot: number): boolean {
+  return passive.size > 0 && passive.has(Rings.numberOf(slot))
 }
 
 /** A name of mine whose slot nobody holds any more would never move or be taken over again. */
@@ -48,20 +52,22 @@ function repair(at: At, names: ReadonlyMap<number, ReadonlySet<string>>): void {
   }
 }
 
-function slots(state: Registry.State): Map<number, Set<string>> {
+function slots(at: At): Map<number, Set<string>> {
   const bySlot = new Map<number, Set<string>>()
-  for (const name of Registry.ownNames(state)) put(bySlot, name)
+  for (const name of Registry.ownNames(at.registry)) put(at, bySlot, name)
   return bySlot
 }
 
 /** A name of mine has come while names are kept by slot. */
-export function place(state: State, name: string): void {
-  if (state.names !== undefined) put(state.names, name)
+export function place(at: At, name: string): void {
+  if (at.state.names !== undefined) put(at, at.state.names, name)
 }
 
-function put(bySlot: Map<number, Set<string>>, name: string): void {
+/** Names that stick to their node go only when that leaves. */
+function put({ state, registry }: At, bySlot: Map<number, Set<string>>, name: string): void {
   if (!Registry.placed(name)) return
-  const slot = Ring.slot(name)
+  if (state.leaveBy === Number.POSITIVE_INFINITY && Registry.lookup(registry, name)?.sticky) return
+  const slot = Rings.slot(name)
   const others = bySlot.get(slot)
   if (others === undefined) bySlot.set(slot, new Set([name]))
   else others.add(name)
@@ -101,7 +107,7 @@ export function pump(at: At): void {
 
 /** My slots go to their ring owner; names of mine in somebody else's slot follow to its holder. */
 function destination(state: State, { slot, table }: Registry.Grant): string | undefined {
-  if (table.owner === state.name) return Ring.ownerOfSlot(state.ring, slot)
+  if (table.owner === state.name) return Rings.ownerOfSlot(state.rings, slot)
   return (state.names?.get(slot)?.size ?? 0) > 0 ? table.owner : undefined
 }
 
@@ -147,7 +153,8 @@ function commit(at: At, slot: number, move: Outgoing): void {
   state.outgoing.set(slot, committed)
   const { generation } = move
   // In this order on one link: the new owner serves, gets what was queued here, then opens.
-  for (const name of move.names) Placement.registry(at, { _tag: "Delete", name })
+  const reason = Registry.REASON.moved
+  for (const name of move.names) Placement.registry(at, { _tag: "Delete", name, reason })
   Placement.registry(at, { _tag: "Release", slot })
   Placement.send(at, move.to, { _tag: "Commit", slot, generation })
   outputs.push({ _tag: "Depart", slot, to: move.to, names: move.names })
@@ -173,7 +180,7 @@ export function redirect(at: At): void {
   const { state } = at
   for (const [slot, move] of [...state.outgoing]) {
     const grant = Registry.grant(at.registry, slot)
-    if (grant?.table.owner === state.name && Ring.ownerOfSlot(state.ring, slot) !== move.to)
+    if (grant?.table.owner === state.name && Rings.ownerOfSlot(state.rings, slot) !== move.to)
       abort(at, slot)
   }
 }
@@ -218,15 +225,16 @@ export function drain(at: At): void {
   const { state, now } = at
   if (state.drained || state.leaveBy === Number.POSITIVE_INFINITY) return
   // The ring without me must be in force, and then nothing of mine be left, or nobody to take it.
-  if (state.next !== undefined || Ring.has(state.ring, state.name)) return expired(at)
-  const alone = Ring.size(state.ring) === 0
+  if (state.next !== undefined || Rings.has(state.rings, state.name)) return expired(at)
+  const alone = state.rings.members.length === 0
   // What is on its way in is still to come and to go, or to be called off: who has left can't be told.
   const moves = state.outgoing.size + state.incoming.size + state.queue.length
   const moving = moves + state.starting.size > 0
   const busy = moving || !state.settled || state.retryAt !== Number.POSITIVE_INFINITY
   if (busy && !alone && now < state.leaveBy) return
-  const left = Registry.ownGrants(at.registry).length
-  if (alone || left === 0 || now >= state.leaveBy) finishLeave(at, left)
+  const left = Registry.ownGrants(at.registry)
+  const nobody = left.every(({ slot }) => Rings.ownerOfSlot(state.rings, slot) === undefined)
+  if (alone || nobody || now >= state.leaveBy) finishLeave(at, left.length)
 }
 
 function expired(at: At): void {

@@ -7,12 +7,14 @@
 import type { Claim } from "./claim.ts"
 import * as Claims from "./claim.ts"
 import * as Cluster from "./cluster.ts"
+import * as Groups from "./groups.ts"
 import type { Event } from "./member.ts"
 import * as Membership from "./membership.ts"
 import { observersOf } from "./observers.ts"
 import type { Entry } from "./registry.ts"
 import * as Registry from "./registry.ts"
 import * as Ring from "./ring.ts"
+import * as Rings from "./rings.ts"
 import type { State } from "./roster.ts"
 import { quorumOf } from "./suspicion.ts"
 
@@ -183,43 +185,67 @@ export function ranked(state: Registry.State): string | undefined {
   return undefined
 }
 
-/** Once it is quiet: everybody has the same server for every name and the same holder of every slot. */
+/**
+ * Once it is quiet: everybody has the same server for every name, with the same metadata, the same holder of
+ * every slot, and the same members in every group, in the same order.
+ */
 export function unanimous(states: ReadonlyArray<Registry.State>): string | undefined {
   const first = states[0]
   if (first === undefined) return undefined
+  const these = facts(first)
   for (const state of states) {
-    const wrong =
-      differ(first, state, first.index, state.index) ??
-      differ(first, state, first.grants, state.grants)
-    if (wrong !== undefined) return wrong
+    const those = facts(state)
+    for (const key of new Set([...these.keys(), ...those.keys()])) {
+      const [one, other] = [these.get(key) ?? "nobody", those.get(key) ?? "nobody"]
+      if (one !== other)
+        return `${key} is with ${one} for ${first.name}, with ${other} for ${state.name}`
+    }
   }
   return undefined
 }
 
-type Held = { readonly table: { readonly owner: string }; readonly generation: number }
+/** What a registry says of every name, slot and group. */
+function facts({ index, grants, groups }: Registry.State): ReadonlyMap<string, string> {
+  const all = new Map<string, string>()
+  for (const [name, { table, generation, props, sticky }] of index) {
+    const more = `${sticky ? ", sticky" : ""}${props === undefined ? "" : `, ${text(props)}`}`
+    all.set(name, `${table.owner} (${generation}${more})`)
+  }
+  for (const [slot, { table, generation }] of grants)
+    all.set(`slot ${slot}`, `${table.owner} (${generation})`)
+  for (const group of Groups.all(groups))
+    all.set(`group ${group}`, Groups.members(groups, group).map(member).join(" "))
+  return all
+}
 
-function differ<K>(
-  a: Registry.State,
-  b: Registry.State,
-  these: ReadonlyMap<K, Held>,
-  those: ReadonlyMap<K, Held>,
+function text({ version, bytes }: Registry.Props): string {
+  return `${version}: ${bytes.join()}`
+}
+
+function member({ table, pid, name, time, online, meta }: Groups.Membership): string {
+  return `${table.owner}/${pid} (${name}, ${time}, ${online ? "on" : "off"}, ${meta?.join() ?? "-"})`
+}
+
+const NONE: ReadonlySet<number> = new Set()
+
+/**
+ * Once it is quiet: every placed name of a node has a supervisor that the node hosts, and is its own by that
+ * one's ring, unless it is sticky or of a supervisor (by number) whose names move only when their node leaves.
+ */
+export function placed(
+  registry: Registry.State,
+  rings: Rings.Rings,
+  passive: ReadonlySet<number> = NONE,
 ): string | undefined {
-  const text = (held: Held | undefined): string =>
-    held === undefined ? "nobody" : `${held.table.owner} (${held.generation})`
-  for (const key of new Set([...these.keys(), ...those.keys()])) {
-    const [one, other] = [text(these.get(key)), text(those.get(key))]
-    if (one !== other) return `${key} is with ${one} for ${a.name}, with ${other} for ${b.name}`
-  }
-  return undefined
-}
-
-/** Once it is quiet, if names move at all: every placed name of a node is its own by the ring. */
-export function placed(registry: Registry.State, ring: Ring.Ring): string | undefined {
   for (const name of Registry.ownNames(registry)) {
     if (!Registry.placed(name)) continue
-    const owner = Ring.owner(ring, name)
+    const supervisor = Rings.supervisorOf(name)
+    if (!Ring.has(Rings.of(rings, supervisor), registry.name))
+      return `${name} is with ${registry.name}, which doesn't host "${supervisor}"`
+    if (passive.has(Rings.number(supervisor)) || Registry.lookup(registry, name)?.sticky) continue
+    const owner = Rings.owner(rings, name)
     if (owner !== registry.name) return `${name} is with ${registry.name}, not with ${owner}`
-    const holder = Registry.grant(registry, Ring.slot(name))?.table.owner
+    const holder = Registry.grant(registry, Rings.slot(name))?.table.owner
     if (holder !== registry.name) return `the slot of ${name} is with ${holder}`
   }
   return undefined
@@ -281,5 +307,5 @@ export function components(
 
 /** The same for nodes that compute with the same ring. */
 function ringOf({ supervision }: Cluster.State): number {
-  return Ring.signature(supervision.ring)
+  return Rings.signature(supervision.rings)
 }

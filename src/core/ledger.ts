@@ -4,6 +4,8 @@
  *
  * @module
  */
+import type { Membership } from "./groups.ts"
+import * as Groups from "./groups.ts"
 import type { Policy } from "./rivals.ts"
 import * as Rivals from "./rivals.ts"
 import type { Contents, Entry, Grant, Op } from "./table.ts"
@@ -46,8 +48,20 @@ export type Output =
       readonly name: string
       readonly before: Entry | undefined
       readonly after: Entry | undefined
+      /** Why what was before isn't any more: its owner's reason, or one of {@link REASON}. */
+      readonly reason: string
     }
-  /** My own claim lost against a better one and has been retracted. */
+  /** A member of a group came, went or is another now. */
+  | {
+      readonly _tag: "Grouped"
+      readonly group: string
+      readonly before: Membership | undefined
+      readonly after: Membership | undefined
+      readonly reason: string
+    }
+  /** Another owner has retracted a claim of a name because mine is better. */
+  | { readonly _tag: "Won"; readonly entry: Entry; readonly loser: string }
+  /** My own claim lost against a better one, or together with another one, and has been retracted. */
   | { readonly _tag: "Lost"; readonly entry: Entry; readonly winner: Entry }
   /** My own grant lost against a better one and has been released. */
   | { readonly _tag: "GrantLost"; readonly slot: number; readonly winner: Grant }
@@ -64,6 +78,7 @@ export interface State {
   hiding: Array<Contents>
   readonly index: Map<string, Entry>
   readonly grants: Map<number, Grant>
+  readonly groups: Groups.Groups
   /** The latest hybrid time issued, and seen in anybody's claims. */
   time: number
   seen: number
@@ -73,6 +88,18 @@ export interface State {
   /** The digest of all tables, until the next step that may change one. */
   digest: number | undefined
 }
+
+/** Why a claim or a membership ended, when it isn't its owner's own decision. */
+export const REASON = {
+  /** Its node is gone. */
+  down: "node down",
+  /** The same name goes on elsewhere. */
+  moved: "moved",
+  /** Another claim of the name is better. */
+  conflict: "conflict",
+  /** The same owner has registered it anew: its process crashed and started again. */
+  crashed: "crashed",
+} as const
 
 /** Appends an operation of my own. */
 export function write(state: State, op: Op, outputs: Array<Output>): void {
@@ -95,17 +122,33 @@ export function ownGrant(state: State, slot: number): boolean {
 export function applyOp(state: State, table: Table.Table, op: Op, outputs: Array<Output>): void {
   switch (op._tag) {
     case "Put": {
-      const { name, generation, pid, time, meta } = op
+      const { name, generation, pid, time, meta, props, sticky } = op
       if (time > state.seen) state.seen = time
       insertEntry(
         state,
-        { name, table, generation, pid, time, meta, used: false, next: undefined },
+        { name, table, generation, pid, time, meta, props, sticky, used: false, next: undefined },
         outputs,
       )
       break
     }
     case "Delete":
-      removeEntry(state, table, op.name, outputs)
+      removeEntry(state, table, op.name, op.reason, outputs)
+      if (op.reason === REASON.conflict) won(state, op.name, table.owner, outputs)
+      break
+    case "Describe": {
+      const entry = claimOf(state, table, op.name)
+      if (entry !== undefined)
+        insertEntry(state, { ...entry, props: op.props, next: undefined }, outputs)
+      break
+    }
+    case "Join": {
+      const { group, pid, name, time, online, meta } = op
+      if (time > state.seen) state.seen = time
+      insertMember(state, { group, table, pid, name, time, online, meta }, outputs)
+      break
+    }
+    case "Quit":
+      removeMember(state, table, op.group, op.pid, op.reason, outputs)
       break
     case "Grant": {
       const { slot, generation } = op
@@ -118,6 +161,12 @@ export function applyOp(state: State, table: Table.Table, op: Op, outputs: Array
   }
 }
 
+function won(state: State, name: string, loser: string, outputs: Array<Output>): void {
+  const entry = state.index.get(name)
+  if (entry?.table === state.self && loser !== state.name)
+    outputs.push({ _tag: "Won", entry, loser })
+}
+
 /** Puts a claim in its place among the rivals; replaces the same owner's earlier one. */
 function insertEntry(state: State, entry: Entry, outputs: Array<Output>): void {
   const before = state.index.get(entry.name)
@@ -128,14 +177,23 @@ function insertEntry(state: State, entry: Entry, outputs: Array<Output>): void {
   if (before === undefined) {
     entry.table.names++
     state.index.set(entry.name, entry)
-    outputs.push({ _tag: "Changed", name: entry.name, before, after: entry })
+    outputs.push({ _tag: "Changed", name: entry.name, before, after: entry, reason: "" })
     return
   }
   if (Rivals.find(before, entry.table) === undefined) entry.table.names++
   const rest = Rivals.unlink(before, entry.table)
   const head = Rivals.link(rest, entry, (a, b) => Rivals.beats(state.policy, a, b))
   state.index.set(entry.name, head)
-  if (head !== before) outputs.push({ _tag: "Changed", name: entry.name, before, after: head })
+  if (head === before) return
+  const reason = supplanted(before, head)
+  outputs.push({ _tag: "Changed", name: entry.name, before, after: head, reason })
+}
+
+/** Why a claim isn't the first one any more, now that `head` is; the empty string when it is the same. */
+function supplanted(before: Entry, head: Entry): string {
+  if (before.table !== head.table)
+    return head.generation > before.generation ? REASON.moved : REASON.conflict
+  return before.pid === head.pid && before.time === head.time ? "" : REASON.crashed
 }
 
 /** Takes this table's claim of a name away. */
@@ -143,6 +201,7 @@ export function removeEntry(
   state: State,
   table: Table.Table,
   name: string,
+  reason: string,
   outputs: Array<Output>,
 ): void {
   const before = state.index.get(name)
@@ -151,7 +210,30 @@ export function removeEntry(
   const head = Rivals.unlink(before, table)
   if (head === undefined) state.index.delete(name)
   else state.index.set(name, head)
-  if (head !== before) outputs.push({ _tag: "Changed", name, before, after: head })
+  if (head !== before) outputs.push({ _tag: "Changed", name, before, after: head, reason })
+}
+
+/** Enters a membership, or its new state. */
+export function insertMember(state: State, membership: Membership, outputs: Array<Output>): void {
+  const before = Groups.insert(state.groups, membership)
+  if (before === undefined) membership.table.memberships++
+  const { group } = membership
+  outputs.push({ _tag: "Grouped", group, before, after: membership, reason: "" })
+}
+
+/** Takes a membership of this table away. */
+export function removeMember(
+  state: State,
+  table: Table.Table,
+  group: string,
+  pid: number,
+  reason: string,
+  outputs: Array<Output>,
+): void {
+  const before = Groups.remove(state.groups, group, table.owner, pid)
+  if (before === undefined) return
+  table.memberships--
+  outputs.push({ _tag: "Grouped", group, before, after: undefined, reason })
 }
 
 function insertGrant(state: State, grant: Grant): void {
@@ -175,17 +257,31 @@ export function removeGrant(state: State, table: Table.Table, slot: number): voi
 
 /** Takes back my own claim that `op` brought a better rival for, or that lost from the start. */
 export function retract(state: State, op: Op, outputs: Array<Output>): void {
-  if (op._tag === "Put") retractName(state, op.name, outputs)
+  // What a resolver says may depend on metadata.
+  if (op._tag === "Put" || op._tag === "Describe") retractName(state, op.name, outputs)
   else if (op._tag === "Grant") retractGrant(state, op.slot, outputs)
 }
 
 function retractName(state: State, name: string, outputs: Array<Output>): void {
-  const winner = state.index.get(name)
-  if (winner === undefined || winner.table === state.self) return
-  const entry = Rivals.find(winner, state.self)
+  const entry = claimOf(state, state.self, name)
   if (entry === undefined) return
+  const winner = conqueror(state, entry)
+  if (winner === undefined) return
   outputs.push({ _tag: "Lost", entry, winner })
-  write(state, { _tag: "Delete", name }, outputs)
+  write(state, { _tag: "Delete", name, reason: REASON.conflict }, outputs)
+}
+
+/**
+ * The first rival that a claim doesn't survive. Not only the best one: a resolver may say that none of two
+ * keeps the name, and claims that beat each other in a circle have no order; but of any two one goes.
+ */
+function conqueror(state: State, entry: Entry): Entry | undefined {
+  let rival = state.index.get(entry.name)
+  while (rival !== undefined) {
+    if (rival !== entry && !Rivals.survives(state.policy, entry, rival)) return rival
+    rival = rival.next
+  }
+  return undefined
 }
 
 function retractGrant(state: State, slot: number, outputs: Array<Output>): void {
@@ -203,14 +299,15 @@ export function hide(state: State, now: number, table: Table.Table, outputs: Arr
     served: new Set(),
     adopted: new Set(),
     taken: new Set(),
+    memberships: Groups.ofTable(state.groups, table),
   }
   const { entries, grants, served, taken } = contents
-  const names = table.names
+  const { names, memberships } = table
   // A live rival that loses against what goes away is about to be retracted: it doesn't count.
   for (const name of namesOf(state, table)) {
     const entry = claimOf(state, table, name) as Entry
     entries.set(name, entry)
-    removeEntry(state, table, name, outputs)
+    removeEntry(state, table, name, REASON.down, outputs)
     const rival = state.index.get(name)
     if (rival !== undefined && Rivals.beats(state.policy, rival, entry)) served.add(name)
   }
@@ -221,10 +318,13 @@ export function hide(state: State, now: number, table: Table.Table, outputs: Arr
     const rival = state.grants.get(slot)
     if (rival !== undefined && Rivals.beatsGrant(rival, grant)) taken.add(slot)
   }
+  for (const { group, pid } of contents.memberships)
+    removeMember(state, table, group, pid, REASON.down, outputs)
   if (entries.size + grants.size > 0) state.hiding.push(contents)
   table.hidden = contents
   table.hiddenAt = now
   table.names = names
+  table.memberships = memberships
   table.staging = undefined
 }
 
@@ -235,6 +335,8 @@ export function show(state: State, table: Table.Table, outputs: Array<Output>): 
   table.hidden = undefined
   table.latest = Number.POSITIVE_INFINITY
   table.names = 0
+  table.memberships = 0
+  for (const membership of contents.memberships) insertMember(state, membership, outputs)
   for (const entry of contents.entries.values()) {
     insertEntry(state, { ...entry, used: false, next: undefined }, outputs)
     retractName(state, entry.name, outputs)
@@ -273,12 +375,14 @@ export function slotsOf(state: State, table: Table.Table): Array<number> {
 export function contentsAsOps(state: State, table: Table.Table): Array<Op> {
   const ops: Array<Op> = []
   for (const name of namesOf(state, table)) {
-    const { generation, pid, time, meta } = claimOf(state, table, name) as Entry
-    ops.push({ _tag: "Put", name, generation, pid, time, meta })
+    const { generation, pid, time, meta, props, sticky } = claimOf(state, table, name) as Entry
+    ops.push({ _tag: "Put", name, generation, pid, time, meta, props, sticky })
   }
   for (const slot of slotsOf(state, table)) {
     const { generation } = Rivals.find(state.grants.get(slot), table) as Grant
     ops.push({ _tag: "Grant", slot, generation })
   }
+  for (const { group, pid, name, time, online, meta } of Groups.ofTable(state.groups, table))
+    ops.push({ _tag: "Join", group, pid, name, time, online, meta })
   return ops
 }

@@ -19,6 +19,8 @@ export interface Options {
   /** 0 for a node that never hosts, else its weight in the ring, 1 to 64. */
   readonly weight: number
   readonly roles: ReadonlyArray<string>
+  /** The supervisors whose processes it hosts. Default: only the default one, the empty string. */
+  readonly hosts?: ReadonlyArray<string>
   /** Addresses to dial for as long as the node runs. */
   readonly seeds: ReadonlyArray<string>
   /** The uint32 that all of the node's chances follow from. */
@@ -66,13 +68,17 @@ export type Message =
 /** What can happen to a node. `now` is monotonic milliseconds, fractions allowed. */
 export type Input =
   | { readonly _tag: "Tick"; readonly now: number }
-  /** A link to this peer is up, whoever dialled; it replaces the one before. */
+  /**
+   * A link to this peer is up, whoever dialled; it replaces the one before. `address` is the peer's own
+   * word, `dialled` what was dialled to get there, when this node did that.
+   */
   | {
       readonly _tag: "LinkUp"
       readonly now: number
       readonly peer: string
       readonly epoch: number
       readonly address: string
+      readonly dialled?: string | undefined
     }
   /** It ended. `epoch` is the one it came up with; the end of a link that was replaced isn't told. */
   | {
@@ -87,6 +93,8 @@ export type Input =
       readonly now: number
       readonly address: string
       readonly reason: "refused" | "unreachable" | "timeout" | "rejected" | "self" | "duplicate"
+      /** With `duplicate`: the address of who is there by its own word. */
+      readonly real?: string | undefined
     }
   /** A message over the link that is up with `from`. */
   | {
@@ -107,6 +115,13 @@ export type Input =
   | { readonly _tag: "Drained"; readonly now: number }
   /** The user wants links to these addresses, and takes back having parted with who is there. */
   | { readonly _tag: "Connect"; readonly now: number; readonly addresses: ReadonlyArray<string> }
+  /** Discovery gives these addresses: they are dialled too, but who was parted with stays so. */
+  | { readonly _tag: "Discovered"; readonly now: number; readonly addresses: ReadonlyArray<string> }
+  /**
+   * Nobody wants these addresses any more: they aren't dialled once nobody lives there. Seeds stay, and
+   * who is a member is dialled as one.
+   */
+  | { readonly _tag: "Forget"; readonly now: number; readonly addresses: ReadonlyArray<string> }
   /** The user parts with this peer. */
   | { readonly _tag: "Disconnect"; readonly now: number; readonly peer: string }
   /** A handshake was refused, as somebody else holds my name with this epoch. */
@@ -137,6 +152,7 @@ export interface Description {
   readonly address: string
   readonly weight: number
   readonly roles: ReadonlyArray<string>
+  readonly hosts: ReadonlyArray<string>
 }
 
 /**
@@ -189,6 +205,6 @@ export interface Member extends Description {
 
 /** The claim's part that users see. */
 export function describe(claim: Claim): Description {
-  const { name, epoch, incarnation, phase, address, weight, roles } = claim
-  return { name, epoch, incarnation, phase, address, weight, roles }
+  const { name, epoch, incarnation, phase, address, weight, roles, hosts } = claim
+  return { name, epoch, incarnation, phase, address, weight, roles, hosts }
 }

@@ -45,7 +45,7 @@ const NOW_MAX = 2 ** 52
 
 /** A node that is about to dial its seeds: joining, and alone. */
 export function init(options: Options, now: number): Step {
-  const { name, epoch, address, instance, weight, roles, seeds, random } = options
+  const { name, epoch, address, instance, weight, roles, hosts = [""], seeds, random } = options
   const self: Claim = {
     name,
     epoch,
@@ -58,6 +58,7 @@ export function init(options: Options, now: number): Step {
     instance,
     weight,
     roles: [...roles],
+    hosts: [...hosts],
   }
   if (!Claims.valid(self)) throw new Error(`BUG: a node can't be born as ${JSON.stringify(self)}`)
   const state = born(options, self, now, random >>> 0)
@@ -184,11 +185,11 @@ function take(at: At, input: Input): void {
       state.digest = input.digest >>> 0
       return
     case "LinkUp":
-      return linkUp(at, input.peer, input.epoch, input.address)
+      return linkUp(at, input.peer, input.epoch, input.address, input.dialled)
     case "LinkDown":
       return linkDown(at, input.peer, input.epoch, input.reason)
     case "DialFailed":
-      return Contact.failed(at, input.address, input.reason)
+      return Contact.failed(at, input.address, input.reason, input.real)
     case "Synced":
       return Identity.synced(at)
     case "Leave":
@@ -197,6 +198,12 @@ function take(at: At, input: Input): void {
       return Identity.drained(at)
     case "Connect":
       for (const address of list(input.addresses)) Parting.connect(at, address)
+      return
+    case "Discovered":
+      for (const address of list(input.addresses)) Contact.discovered(state, address, at.now)
+      return
+    case "Forget":
+      for (const address of list(input.addresses)) Parting.forget(at, address)
       return
     case "Disconnect":
       return Parting.disconnect(at, input.peer)
@@ -244,11 +251,13 @@ function receive(at: At, from: string, message: Message): void {
   }
 }
 
-function linkUp(at: At, name: string, epoch: number, address: string): void {
+function linkUp(at: At, name: string, epoch: number, address: string, dialled?: string): void {
   const { state, now } = at
   const greetAt = now + state.options.timing.probeMillis
   if (!Claims.isName(name) || name === state.self.name || !Claims.isEpoch(epoch)) return
-  if (typeof address !== "string" || !Parting.admits(at, name, epoch)) return
+  if (typeof address !== "string") return
+  if (dialled !== undefined) Contact.reached(state, dialled, address)
+  if (!Parting.admits(at, name, epoch, dialled)) return
   state.links.set(name, {
     peer: name,
     cameWith: epoch,

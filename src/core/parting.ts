@@ -9,12 +9,20 @@ import * as Claims from "./claim.ts"
 import * as Contact from "./contact.ts"
 import * as Gossip from "./gossip.ts"
 import * as Identity from "./identity.ts"
-import type { At, State } from "./roster.ts"
+import type { At, Ban, State } from "./roster.ts"
 import * as Roster from "./roster.ts"
 
 /** A peer that was told gets this long to read it and end the link. */
 const CLOSE_MILLIS = 1_000
 const BANS_MAX = 1_024
+
+/** Whether my user can part with a peer: it is linked or looked for, and nobody has parted with it. */
+export function parts(state: State, name: string): boolean {
+  if (Roster.banned(state, name)) return false
+  if (state.links.has(name)) return true
+  const peer = state.peers.get(name)
+  return peer !== undefined && peer.claim.rank !== Claims.LEFT
+}
 
 /** My user parts with a peer. */
 export function disconnect(at: At, name: string): void {
@@ -48,19 +56,20 @@ function ban(at: At, name: string, by: "me" | "them"): void {
     if (state.bans.size <= BANS_MAX) break
     state.bans.delete(first)
   }
+  Contact.unpardon(state, name)
   revise(at, name)
 }
 
 /**
- * Whether a link that came up may stay. One from a peer that knows that we parted is its user's will;
- * another one is told first.
+ * Whether a link that came up may stay. `dialled` is the address that I dialled for it; undefined when
+ * the peer did.
  */
-export function admits(at: At, name: string, epoch: number): boolean {
+export function admits(at: At, name: string, epoch: number, dialled?: string): boolean {
   const { state } = at
   state.parting.delete(name)
   const ban = state.bans.get(name)
   if (ban === undefined) return true
-  if (ban.by === "me" && ban.told !== epoch) {
+  if (!welcome(state, name, ban, epoch, dialled)) {
     bid(at, name, epoch)
     return false
   }
@@ -69,6 +78,22 @@ export function admits(at: At, name: string, epoch: number): boolean {
   // As I was down for the peer, it waits for a new incarnation of mine.
   Identity.raise(at, {})
   return true
+}
+
+/**
+ * A link from a peer that knows that we parted is its user's will; another one is told first. One that I
+ * dialled, by an address that I didn't know to be the peer's, is welcome if my user asked for it since.
+ */
+function welcome(
+  state: State,
+  name: string,
+  ban: Ban,
+  epoch: number,
+  dialled: string | undefined,
+): boolean {
+  if (ban.by === "nobody") return true
+  if (dialled !== undefined) return Contact.pardons(state, dialled, name)
+  return ban.by === "them" || ban.told === epoch
 }
 
 /** A link over which the peer was told has ended: `closed` when the peer did that, having read it. */
@@ -84,16 +109,31 @@ export function ended(at: At, name: string, epoch: number, reason: string): void
 /** The user connects to this address: whoever is there is welcome again. */
 export function connect(at: At, address: string): void {
   const { state, now } = at
+  const real = Contact.realOf(state, address)
+  const pardoned: Array<string> = []
   for (const [name, ban] of state.bans) {
-    if (!Roster.isAt(state, name, ban, address)) continue
-    ban.by = "nobody"
-    revise(at, name)
+    if (Roster.isAt(state, name, ban, real)) {
+      ban.by = "nobody"
+      revise(at, name)
+    } else if (ban.by !== "nobody") pardoned.push(name)
   }
   for (const peer of state.view) {
-    if (peer.claim.address === address) peer.contact.at = Math.min(peer.contact.at, now)
+    if (peer.claim.address === real) peer.contact.at = Math.min(peer.contact.at, now)
   }
   state.contactsChanged = true
-  Contact.seed(state, address, now)
+  Contact.seed(state, address, now, pardoned)
+}
+
+/** Nobody wants this address any more: nor is who was parted with there, and hasn't come, welcome. */
+export function forget(at: At, address: string): void {
+  const { state } = at
+  if (!Contact.forget(state, address)) return
+  const real = Contact.realOf(state, address)
+  for (const [name, ban] of state.bans) {
+    if (ban.by !== "nobody" || !Roster.isAt(state, name, ban, real)) continue
+    ban.by = "me"
+    revise(at, name)
+  }
 }
 
 /** A peer that is down for my user only, and hasn't noticed, has to raise its incarnation. */

@@ -6,7 +6,7 @@
  * @module
  */
 import * as Registry from "./registry.ts"
-import * as Ring from "./ring.ts"
+import * as Rings from "./rings.ts"
 
 /** When the machine acts, in milliseconds. */
 export interface Timing {
@@ -49,6 +49,8 @@ export interface Orphan {
   readonly name: string
   readonly generation: number
   readonly meta: Uint8Array | undefined
+  readonly props?: Registry.Props | undefined
+  readonly sticky?: boolean
 }
 
 /** What a supervisor asks of the world. Outputs are to be carried out in their order. */
@@ -126,12 +128,13 @@ export interface Incoming {
 export interface State {
   readonly name: string
   readonly timing: Timing
-  readonly passive: boolean
-  ring: Ring.Ring
+  /** The supervisors, by number, whose names move only when their node leaves. */
+  readonly passive: ReadonlySet<number>
+  rings: Rings.Rings
   /** Members that are leaving: out of the ring, but what they still hold or hand over counts. */
   witnesses: ReadonlyArray<string>
   /** The members of the next ring, and when it comes into force. */
-  next: { readonly members: ReadonlyArray<Ring.Weighted>; readonly at: number } | undefined
+  next: { readonly members: ReadonlyArray<Rings.Host>; readonly at: number } | undefined
   /** Of this ring and the epochs of its members: equal where everybody means the same nodes. */
   signature: number
   /** My own epoch in that signature. */
@@ -198,7 +201,7 @@ export function decide(at: At, id: number, slot: number): void {
     if (ids === undefined) state.waiting.set(slot, [id])
     else ids.push(id)
   }
-  if (!isSlot(slot)) {
+  if (!Rings.isSlot(slot)) {
     outputs.push({ _tag: "Denied", id })
     return
   }
@@ -213,7 +216,7 @@ export function decide(at: At, id: number, slot: number): void {
   if (grant !== undefined) return allow(at, id, slot, grant.generation)
   // A dead holder's slot is about to be taken over, and not by the node that is asked for it first.
   if (Registry.orphanGrant(at.registry, slot) !== undefined) return wait()
-  const owner = Ring.ownerOfSlot(state.ring, slot)
+  const owner = Rings.ownerOfSlot(state.rings, slot)
   if (owner === undefined) outputs.push({ _tag: "Denied", id })
   else if (owner !== state.name) outputs.push({ _tag: "Forward", id, to: owner })
   else if (!state.firm || state.next !== undefined) wait()
@@ -221,11 +224,6 @@ export function decide(at: At, id: number, slot: number): void {
     write(at, slot, 1)
     allow(at, id, slot, 1)
   }
-}
-
-/** Whether it is a slot of the ring. */
-export function isSlot(slot: number): boolean {
-  return Number.isInteger(slot) && slot >= 0 && slot < Ring.SLOTS
 }
 
 function allow(at: At, id: number, slot: number, generation: number): void {

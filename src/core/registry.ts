@@ -11,23 +11,25 @@
  *
  * @module
  */
+import * as Groups from "./groups.ts"
 import type { Message, Output, State } from "./ledger.ts"
 import * as Ledger from "./ledger.ts"
 import * as Replication from "./replication.ts"
 import type { Policy } from "./rivals.ts"
 import * as Rivals from "./rivals.ts"
-import type { Entry, Grant, Op } from "./table.ts"
+import type { Entry, Grant, Op, Props } from "./table.ts"
 import * as Table from "./table.ts"
 
 export type { Message, Output, State } from "./ledger.ts"
+export { REASON } from "./ledger.ts"
 export {
   digest,
   OPS_PER_MESSAGE_MAX,
   SNAPSHOT_PART_BYTES_MAX,
   SNAPSHOT_PARTS_MAX,
 } from "./replication.ts"
-export { beats, type Policy } from "./rivals.ts"
-export type { Entry, Grant, Op } from "./table.ts"
+export { beats, type Policy, type Resolver } from "./rivals.ts"
+export type { Entry, Grant, Op, Props } from "./table.ts"
 
 /** What a registry needs to know at birth. */
 export interface Options {
@@ -45,8 +47,26 @@ export type Input =
       readonly generation: number
       readonly pid: number
       readonly meta: Uint8Array | undefined
+      readonly props?: Props | undefined
+      readonly sticky?: boolean
     }
-  | { readonly _tag: "Delete"; readonly name: string }
+  | { readonly _tag: "Delete"; readonly name: string; readonly reason?: string }
+  | { readonly _tag: "Describe"; readonly name: string; readonly props: Props | undefined }
+  | {
+      readonly _tag: "Join"
+      readonly wall: number
+      readonly group: string
+      readonly pid: number
+      readonly name: string
+      readonly online: boolean
+      readonly meta: Uint8Array | undefined
+    }
+  | {
+      readonly _tag: "Quit"
+      readonly group: string
+      readonly pid: number
+      readonly reason: string
+    }
   | {
       readonly _tag: "Grant"
       readonly slot: number
@@ -88,6 +108,7 @@ type Step = { readonly state: State; readonly outputs: ReadonlyArray<Output> }
 export const HIDDEN_MILLIS: number = 20 * 60_000
 /** A hybrid time further ahead of our clock, one day, isn't followed: its clock is broken. */
 const AHEAD_MAX = 86_400_000 * 1024
+const AT_SIGN = 64
 
 /** A registry that knows nothing yet. */
 export function init(options: Options): State {
@@ -101,6 +122,7 @@ export function init(options: Options): State {
     hiding: [],
     index: new Map(),
     grants: new Map(),
+    groups: Groups.make(),
     time: 0,
     seen: 0,
     sent: 0,
@@ -118,8 +140,28 @@ export function step(state: State, input: Input): Step {
       Ledger.write(state, { ...putOf(input), time: tick(state, input.wall) }, outputs)
       break
     case "Delete":
-      if (Ledger.owns(state, input.name))
-        Ledger.write(state, { _tag: "Delete", name: input.name }, outputs)
+      if (Ledger.owns(state, input.name)) {
+        const { name, reason = "" } = input
+        Ledger.write(state, { _tag: "Delete", name, reason }, outputs)
+      }
+      break
+    case "Describe":
+      if (Ledger.owns(state, input.name)) {
+        const { name, props } = input
+        Ledger.write(state, { _tag: "Describe", name, props }, outputs)
+      }
+      break
+    case "Join": {
+      const { group, pid, name, wall, online, meta } = input
+      const time = memberOf(state, group, pid)?.time ?? tick(state, wall)
+      Ledger.write(state, { _tag: "Join", group, pid, name, time, online, meta }, outputs)
+      break
+    }
+    case "Quit":
+      if (memberOf(state, input.group, input.pid) !== undefined) {
+        const { group, pid, reason } = input
+        Ledger.write(state, { _tag: "Quit", group, pid, reason }, outputs)
+      }
       break
     case "Grant":
       Ledger.write(state, grantOf(input), outputs)
@@ -165,8 +207,12 @@ function tick(state: State, wall: number): number {
 }
 
 function putOf(input: Extract<Input, { _tag: "Put" }>): Extract<Op, { _tag: "Put" }> {
-  const { name, generation, pid, meta } = input
-  return { _tag: "Put", name, generation, pid, time: 0, meta }
+  const { name, generation, pid, meta, props, sticky = false } = input
+  return { _tag: "Put", name, generation, pid, time: 0, meta, props, sticky }
+}
+
+function memberOf(state: State, group: string, pid: number): Groups.Membership | undefined {
+  return Groups.find(state.groups, group, state.name, pid)
 }
 
 function grantOf(input: Extract<Input, { _tag: "Grant" }>): Op {
@@ -179,7 +225,9 @@ function renew(state: State, epoch: number, outputs: Array<Output>): void {
   if (!(epoch > state.self.epoch)) return
   const ops = Ledger.contentsAsOps(state, state.self)
   for (const name of Ledger.namesOf(state, state.self))
-    Ledger.removeEntry(state, state.self, name, outputs)
+    Ledger.removeEntry(state, state.self, name, "", outputs)
+  for (const { group, pid } of Groups.ofTable(state.groups, state.self))
+    Ledger.removeMember(state, state.self, group, pid, "", outputs)
   for (const slot of Ledger.slotsOf(state, state.self)) Ledger.removeGrant(state, state.self, slot)
   state.self = Table.make(state.name, epoch)
   state.tables.set(state.name, state.self)
@@ -300,9 +348,12 @@ export function adopt(state: State, name: string): void {
   for (const { entries, adopted } of state.hiding) if (entries.has(name)) adopted.add(name)
 }
 
-/** Whether the ring places a name: `definition/key`. Any other one belongs to its process and never moves. */
+/**
+ * Whether the ring places a name: `definition/key`, perhaps with a supervisor and a colon in front. Any
+ * other one belongs to its process (`/name`) or to its node (`@definition/key`), and never moves by itself.
+ */
 export function placed(name: string): boolean {
-  return name.indexOf("/") > 0
+  return name.indexOf("/") > 0 && name.charCodeAt(0) !== AT_SIGN
 }
 
 /** The grants I hold, by slot. */
@@ -337,7 +388,9 @@ export function complete(state: State, owner: string): boolean {
   return table !== undefined && table.hidden === undefined && table.seq >= table.latest
 }
 
-/** How many names live nodes hold. */
-export function count(state: State): number {
-  return state.index.size
+/** How many names live nodes hold, or one of them does, losing claims included. */
+export function count(state: State, owner?: string): number {
+  if (owner === undefined) return state.index.size
+  const table = state.tables.get(owner)
+  return table === undefined || table.hidden !== undefined ? 0 : table.names
 }

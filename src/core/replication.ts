@@ -4,6 +4,7 @@
  *
  * @module
  */
+import * as Groups from "./groups.ts"
 import { hash32, mix32 } from "./hash.ts"
 import type { Message, Output, State } from "./ledger.ts"
 import * as Ledger from "./ledger.ts"
@@ -17,6 +18,8 @@ export const SNAPSHOT_PART_BYTES_MAX: number = 256 * 1024
 /** Parts a snapshot may have; with the part size above a bound on what a peer can make us hold. */
 export const SNAPSHOT_PARTS_MAX: number = 65_536
 const ASK_AGAIN_MILLIS = 250
+/** Why something ended of which only a snapshot tells. */
+const UNKNOWN = "unknown"
 const MISMATCH_MILLIS = 400
 
 /** Broadcasts what I have written since the last time. */
@@ -112,7 +115,7 @@ function chunked(ops: ReadonlyArray<Op>): Array<ReadonlyArray<Op>> {
   let bytes = 0
   for (let i = 0; i < ops.length; i++) {
     const op = ops[i] as Op
-    const size = op._tag === "Put" ? 32 + 3 * op.name.length + (op.meta?.length ?? 0) : 64
+    const size = bytesOf(op)
     if (i > start && bytes + size > SNAPSHOT_PART_BYTES_MAX) {
       chunks.push(ops.slice(start, i))
       start = i
@@ -122,6 +125,14 @@ function chunked(ops: ReadonlyArray<Op>): Array<ReadonlyArray<Op>> {
   }
   chunks.push(ops.slice(start))
   return chunks
+}
+
+/** Roughly, and rather too many. */
+function bytesOf(op: Op): number {
+  if (op._tag === "Join")
+    return 64 + 3 * (op.group.length + op.name.length) + (op.meta?.length ?? 0)
+  if (op._tag !== "Put") return 64
+  return 48 + 3 * op.name.length + (op.meta?.length ?? 0) + (op.props?.bytes.length ?? 0)
 }
 
 function receiveSnapshot(
@@ -159,18 +170,25 @@ function replace(
 ): void {
   const names = new Set<string>()
   const slots = new Set<number>()
+  const memberships = new Set<string>()
   for (const op of ops) {
     if (op._tag === "Put") names.add(op.name)
     else if (op._tag === "Grant") slots.add(op.slot)
+    else if (op._tag === "Join") memberships.add(`${op.pid} ${op.group}`)
   }
   for (const name of Ledger.namesOf(state, table))
-    if (!names.has(name)) Ledger.removeEntry(state, table, name, outputs)
+    if (!names.has(name)) Ledger.removeEntry(state, table, name, UNKNOWN, outputs)
+  for (const { group, pid } of Groups.ofTable(state.groups, table))
+    if (!memberships.has(`${pid} ${group}`))
+      Ledger.removeMember(state, table, group, pid, UNKNOWN, outputs)
   for (const slot of Ledger.slotsOf(state, table))
     if (!slots.has(slot)) Ledger.removeGrant(state, table, slot)
   table.seq = seq
   table.log = []
   for (const op of ops) {
     if (op._tag === "Put" && same(Ledger.claimOf(state, table, op.name), op)) continue
+    if (op._tag === "Join" && known(Groups.find(state.groups, op.group, table.owner, op.pid), op))
+      continue
     Ledger.applyOp(state, table, op, outputs)
     Ledger.retract(state, op, outputs)
   }
@@ -181,8 +199,23 @@ function same(entry: Entry | undefined, op: Extract<Op, { _tag: "Put" }>): boole
     entry !== undefined &&
     entry.pid === op.pid &&
     entry.generation === op.generation &&
-    entry.time === op.time
+    entry.time === op.time &&
+    entry.props?.version === op.props?.version &&
+    equal(entry.props?.bytes, op.props?.bytes)
   )
+}
+
+function known(
+  member: Groups.Membership | undefined,
+  op: Extract<Op, { readonly _tag: "Join" }>,
+): boolean {
+  if (member === undefined || member.time !== op.time || member.online !== op.online) return false
+  return equal(member.meta, op.meta)
+}
+
+function equal(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b
+  return a.length === b.length && a.every((byte, i) => byte === b[i])
 }
 
 function receiveTables(

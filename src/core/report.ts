@@ -84,5 +84,9 @@ function end(at: At, peer: Peer, last: Claim, event: Event): void {
 
 function differs(a: Claim, b: Claim): boolean {
   if (a.phase !== b.phase || a.address !== b.address || a.weight !== b.weight) return true
-  return a.roles.length !== b.roles.length || a.roles.some((role, i) => role !== b.roles[i])
+  return others(a.roles, b.roles) || others(a.hosts, b.hosts)
+}
+
+function others(a: ReadonlyArray<string>, b: ReadonlyArray<string>): boolean {
+  return a.length !== b.length || a.some((text, i) => text !== b[i])
 }

@@ -7,14 +7,41 @@
  */
 import type { Entry, Grant, Table } from "./table.ts"
 
-/** Which of two claims with equal generation wins: the earlier registration, or the later one. */
-export type Policy = "oldest" | "newest"
+/**
+ * Which of two claims with equal generation wins: the earlier registration, the later one, or what a
+ * function of the two says. It is given them by the order of their owners and must look at nothing else;
+ * neither of them (or a throw) means that nobody keeps the name.
+ */
+export type Policy = "oldest" | "newest" | Resolver
 
-/** Whether claim `a` wins against `b`: generation, then time by policy, then owner. Data only. */
+/** Says which of two claims wins. */
+export type Resolver = (a: Entry, b: Entry) => Entry | undefined
+
+/** Whether claim `a` wins against `b`: generation, then by policy, then owner. Data only. */
 export function beats(policy: Policy, a: Entry, b: Entry): boolean {
   if (a.generation !== b.generation) return a.generation > b.generation
-  if (a.time !== b.time) return policy === "oldest" ? a.time < b.time : a.time > b.time
+  if (typeof policy === "function") {
+    const winner = resolve(policy, a, b)
+    if (winner !== undefined) return winner === a
+  }
+  if (a.time !== b.time) return policy === "newest" ? a.time > b.time : a.time < b.time
   return a.table.owner < b.table.owner
+}
+
+/** Whether the owner of claim `a` may keep the name, as far as `b` goes: it wins, and was meant to. */
+export function survives(policy: Policy, a: Entry, b: Entry): boolean {
+  if (typeof policy !== "function" || a.generation !== b.generation) return beats(policy, a, b)
+  return resolve(policy, a, b) === a
+}
+
+function resolve(resolver: Resolver, a: Entry, b: Entry): Entry | undefined {
+  const [first, second] = a.table.owner < b.table.owner ? [a, b] : [b, a]
+  try {
+    const winner = resolver(first, second)
+    return winner === first || winner === second ? winner : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** Whether grant `a` wins against `b`: generation, then owner. */

@@ -53,7 +53,7 @@ export interface State {
   readonly bans: Map<string, Ban>
   /** Links that end as soon as the peer has read why: when to close them. */
   readonly parting: Map<string, Parting>
-  readonly seeds: Map<string, Contact>
+  readonly seeds: Map<string, Seed>
   /** Addresses that turned out to be mine. */
   readonly mine: Set<string>
   /** Addresses being dialled, and until when an answer is waited for. */
@@ -163,6 +163,16 @@ export interface Contact {
   at: number
   /** The wait after the next failure. */
   backoffMillis: number
+}
+
+/** An address that somebody wants to be dialled. */
+export interface Seed extends Contact {
+  /** What who was last found there calls it: the address that others dial. */
+  real: string
+  /** Nobody wants it any more: it goes as soon as nobody lives there. */
+  unwanted: boolean
+  /** Peers parted with before my user asked for this address: if it leads to them, they are welcome. */
+  readonly pardoned: Set<string>
 }
 
 /** A user parted with a peer. */

@@ -20,7 +20,7 @@ export interface Weighted {
 /** Draws of some members: each one's index among the members, and its two seeds. */
 export interface Draws {
   /** Ascending: the draws of one member are neighbours. */
-  readonly holders: Uint16Array
+  readonly holders: Uint32Array
   readonly seeds: Int32Array
   readonly spreads: Int32Array
 }
@@ -115,8 +115,8 @@ function compete(table: Table, slot: number, { holders, seeds, spreads }: Draws)
  * The first `count` (an integer from 1) indexes of members in a slot's ranking; all of them when there
  * are fewer. Rank 1 is the owner that a table has.
  */
-export function rank({ holders, seeds, spreads }: Draws, slot: number, count: number): Uint16Array {
-  const top = new Uint16Array(count)
+export function rank({ holders, seeds, spreads }: Draws, slot: number, count: number): Uint32Array {
+  const top = new Uint32Array(count)
   const scores = new Int32Array(count)
   const place = avalanche(slot)
   let ranked = 0
@@ -167,7 +167,7 @@ export function draw(
     }
   }
   return {
-    holders: Uint16Array.from(holders),
+    holders: Uint32Array.from(holders),
     seeds: Int32Array.from(seeds),
     spreads: Int32Array.from(spreads),
   }

@@ -19,7 +19,7 @@ import * as Departure from "./departure.ts"
 import type { At, Message, Output, State, Timing } from "./placement.ts"
 import * as Placement from "./placement.ts"
 import * as Registry from "./registry.ts"
-import * as Ring from "./ring.ts"
+import * as Rings from "./rings.ts"
 import * as Takeover from "./takeover.ts"
 
 export { MOVES_MAX } from "./departure.ts"
@@ -50,6 +50,8 @@ export interface Options {
   readonly timing?: Timing
   /** `active`: names move when their ring owner changes. `passive`: only when their node leaves. */
   readonly rebalance?: "active" | "passive"
+  /** The named supervisors whose names move only when their node leaves. */
+  readonly passive?: ReadonlyArray<string>
 }
 
 /** What can happen to a supervisor. `now` is monotonic milliseconds. */
@@ -57,7 +59,7 @@ export type Input =
   | {
       readonly _tag: "Ring"
       readonly now: number
-      readonly members: ReadonlyArray<Ring.Weighted>
+      readonly members: ReadonlyArray<Rings.Host>
       /** Members that are on their way out. */
       readonly leaving?: ReadonlyArray<string>
     }
@@ -109,8 +111,11 @@ export function init(options: Options): State {
   return {
     name: options.name,
     timing: options.timing ?? timing,
-    passive: options.rebalance === "passive",
-    ring: Ring.empty,
+    passive: new Set([
+      ...(options.rebalance === "passive" ? [0] : []),
+      ...(options.passive ?? []).map(Rings.number),
+    ]),
+    rings: Rings.empty,
     next: undefined,
     signature: 0,
     epoch: 0,
@@ -191,10 +196,10 @@ export function step(state: State, input: Input, registry: Registry.State): Step
         state.leaveBy = at.now + state.timing.leaveMaxMillis
       break
     case "Placed":
-      Departure.place(state, input.name)
+      Departure.place(at, input.name)
       return { state, outputs }
     case "Removed":
-      state.names?.get(Ring.slot(input.name))?.delete(input.name)
+      state.names?.get(Rings.slot(input.name))?.delete(input.name)
       return { state, outputs }
     case "Tick":
       break
@@ -221,19 +226,19 @@ export function quiet(state: State): boolean {
 
 // --- the ring ------------------------------------------------------------------------------------
 
-function plan(at: At, members: ReadonlyArray<Ring.Weighted>): void {
+function plan(at: At, members: ReadonlyArray<Rings.Host>): void {
   const { state, now } = at
   const { downMillis, upMillis } = state.timing
   const same =
-    members.length > 0 && Agreement.signatureOf(at, Ring.make(members)) === state.signature
+    members.length > 0 && Agreement.signatureOf(at, Rings.make(members)) === state.signature
   if (same) {
     state.next = undefined
     if (state.firm) reconsiderAll(at)
     return
   }
   const ids = new Set(members.map((member) => member.id))
-  const lost = state.ring.members.some((member) => !ids.has(member.id))
-  const first = Ring.size(state.ring) === 0 || members.length === 0
+  const lost = state.rings.members.some((member) => !ids.has(member.id))
+  const first = state.rings.members.length === 0 || members.length === 0
   const wait = first ? 0 : lost ? downMillis : upMillis
   // A burst may postpone the change, but not for ever: at most as long as the first one asked for.
   const due = state.next === undefined ? now + wait : Math.min(state.next.at, now + wait)
@@ -273,19 +278,19 @@ function check(at: At): void {
 /** I am a younger instance of myself now: the others have to agree on that one. */
 function rename({ state, registry, now }: At): void {
   state.epoch = registry.self.epoch
-  if (Ring.has(state.ring, state.name)) state.next ??= { members: state.ring.members, at: now }
+  if (Rings.has(state.rings, state.name)) state.next ??= { members: state.rings.members, at: now }
 }
 
-function change(at: At, members: ReadonlyArray<Ring.Weighted>): void {
+function change(at: At, members: ReadonlyArray<Rings.Host>): void {
   const { state } = at
-  const before = state.ring
+  const before = state.rings
   state.next = undefined
-  state.ring = Ring.make(members)
-  state.signature = Agreement.signatureOf(at, state.ring)
+  state.rings = Rings.make(members)
+  state.signature = Agreement.signatureOf(at, state.rings)
   Agreement.unsettle(at)
   Departure.redirect(at)
-  if (Ring.signature(before) !== Ring.signature(state.ring)) {
-    const ids = state.ring.members.map((member) => member.id)
+  if (Rings.signature(before) !== Rings.signature(state.rings)) {
+    const ids = state.rings.members.map((member) => member.id)
     at.outputs.push({ _tag: "RingChanged", members: ids })
   }
   Agreement.tellAll(at, false)
@@ -329,7 +334,7 @@ function receive(at: At, from: string, message: Message): void {
     return
   }
   const { slot, generation } = message
-  if (!Placement.isSlot(slot)) return
+  if (!Rings.isSlot(slot)) return
   if (message._tag === "Offer") return Arrival.offered(at, from, slot, generation)
   if (message._tag === "Commit") return Arrival.committed(at, from, slot, generation)
   if (message._tag === "Drained") return Arrival.drained(at, from, slot, generation)

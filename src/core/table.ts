@@ -19,15 +19,39 @@ export type Op =
       readonly time: number
       /** What is needed to start the process again elsewhere, opaque to the core. */
       readonly meta: Uint8Array | undefined
+      readonly props: Props | undefined
+      /** Whether it stays at its node, wherever the ring places its slot, until that node leaves. */
+      readonly sticky: boolean
     }
-  | { readonly _tag: "Delete"; readonly name: string }
-  | {
-      readonly _tag: "Grant"
-      readonly slot: number
-      readonly generation: number
-      /** Who may take the slot over when the owner dies, in order. */
-    }
+  /** `reason`: why, for those who watch the name. */
+  | { readonly _tag: "Delete"; readonly name: string; readonly reason: string }
+  | { readonly _tag: "Grant"; readonly slot: number; readonly generation: number }
   | { readonly _tag: "Release"; readonly slot: number }
+  /** A name's metadata is another now. */
+  | { readonly _tag: "Describe"; readonly name: string; readonly props: Props | undefined }
+  /** A process, or the node itself (`pid` 0), is a member of a group: see there. */
+  | {
+      readonly _tag: "Join"
+      readonly group: string
+      readonly pid: number
+      readonly name: string
+      readonly time: number
+      readonly online: boolean
+      readonly meta: Uint8Array | undefined
+    }
+  | {
+      readonly _tag: "Quit"
+      readonly group: string
+      readonly pid: number
+      readonly reason: string
+    }
+
+/** The user's metadata of a name, opaque to the core. */
+export interface Props {
+  /** Rises by one with each change. */
+  readonly version: number
+  readonly bytes: Uint8Array
+}
 
 /** A claim of a name by its owner's table. `next` chains the claims that lose against it. */
 export interface Entry {
@@ -37,6 +61,8 @@ export interface Entry {
   readonly pid: number
   readonly time: number
   readonly meta: Uint8Array | undefined
+  readonly props: Props | undefined
+  readonly sticky: boolean
   /** The data plane's mark that it has sent messages by this claim. */
   used: boolean
   next: Entry | undefined
@@ -50,6 +76,22 @@ export interface Grant {
   next: Grant | undefined
 }
 
+/** That a process, or a node by itself (`pid` 0), is a member of a group. */
+export interface Membership {
+  readonly group: string
+  readonly table: Table
+  /** Unique in its table's epoch; 0 for the node itself. */
+  readonly pid: number
+  /** The registered name of the process; empty for the node itself. */
+  readonly name: string
+  /** When it joined: hybrid time, see the registry. */
+  readonly time: number
+  /** Whether keys are routed to it. */
+  readonly online: boolean
+  /** The user's metadata, opaque to the core. */
+  readonly meta: Uint8Array | undefined
+}
+
 /** What a table holds besides its log: kept here while its owner is down. */
 export interface Contents {
   readonly entries: Map<string, Entry>
@@ -60,6 +102,7 @@ export interface Contents {
   readonly adopted: Set<string>
   /** Slots of `grants` that a live node has held since. */
   readonly taken: Set<number>
+  readonly memberships: ReadonlyArray<Membership>
 }
 
 /** A replica (or the original) of one owner's registrations. */
@@ -81,6 +124,8 @@ export interface Table {
   askedAt: number
   /** Names in the index (or hidden) that this owner claims. */
   names: number
+  /** Memberships of its processes and of itself, in groups (or hidden). */
+  memberships: number
 }
 
 /** The first parts of a snapshot, by one node: another one may have cut the same table differently. */
@@ -107,6 +152,7 @@ export function make(owner: string, epoch: number): Table {
     staging: undefined,
     askedAt: Number.NEGATIVE_INFINITY,
     names: 0,
+    memberships: 0,
   }
 }
 

@@ -14,7 +14,7 @@ import * as Arrival from "./arrival.ts"
 import type { At, Incoming, Message, Orphan } from "./placement.ts"
 import * as Placement from "./placement.ts"
 import * as Registry from "./registry.ts"
-import * as Ring from "./ring.ts"
+import * as Rings from "./rings.ts"
 
 /** How often an heir is told of the same orphans. */
 const TELLS_MAX = 8
@@ -70,7 +70,7 @@ export function told(at: At, from: string, message: Extract<Message, { _tag: "Or
   const names = message.names.filter(
     ({ name }) =>
       Registry.placed(name) &&
-      Ring.slot(name) === slot &&
+      Rings.slot(name) === slot &&
       Registry.lookup(registry, name) === undefined &&
       !Registry.cared(registry, name),
   )
@@ -83,10 +83,10 @@ export function told(at: At, from: string, message: Extract<Message, { _tag: "Or
     Placement.reconsider(at, slot)
   }
   if (names.length === 0) return
-  const orphans = names.map(({ name, generation, meta }) => {
-    Registry.adopt(registry, name)
+  const orphans = names.map((orphan) => {
+    Registry.adopt(registry, orphan.name)
     Placement.starting(at, slot)
-    return { name, meta, generation: grant === undefined ? above : generation + 1 }
+    return { ...orphan, generation: grant === undefined ? above : orphan.generation + 1 }
   })
   at.outputs.push({ _tag: "Takeover", from, orphans })
 }
@@ -98,7 +98,7 @@ export function reconsider(at: At): void {
 
 /** Who takes over what dead nodes have left in a slot, as all agree who have settled. */
 function heir({ state, registry }: At, slot: number): string | undefined {
-  return Registry.grant(registry, slot)?.table.owner ?? Ring.ownerOfSlot(state.ring, slot)
+  return Registry.grant(registry, slot)?.table.owner ?? Rings.ownerOfSlot(state.rings, slot)
 }
 
 /**
@@ -122,10 +122,10 @@ function tell(
     names = []
     bytes = 0
   }
-  for (const { name, generation, meta } of entries) {
+  for (const { name, generation, meta, props, sticky } of entries) {
     if (bytes >= BYTES_MAX) send()
-    names.push({ name, generation, meta })
-    bytes += name.length + (meta?.length ?? 0)
+    names.push({ name, generation, meta, props, sticky })
+    bytes += name.length + (meta?.length ?? 0) + (props?.bytes.length ?? 0)
   }
   send()
   return true
@@ -143,7 +143,7 @@ function orphansBySlot(registry: Registry.State): Map<number, Array<Registry.Ent
   const bySlot = new Map<number, Array<Registry.Entry>>()
   for (const entry of Registry.orphanNames(registry)) {
     if (!Registry.placed(entry.name)) continue
-    const slot = Ring.slot(entry.name)
+    const slot = Rings.slot(entry.name)
     const others = bySlot.get(slot)
     if (others === undefined) bySlot.set(slot, [entry])
     else others.push(entry)
@@ -183,12 +183,14 @@ function adopt(
 ): void {
   for (const entry of entries) {
     Registry.adopt(at.registry, entry.name)
-    Placement.starting(at, Ring.slot(entry.name))
+    Placement.starting(at, Rings.slot(entry.name))
     const from = entry.table.owner
     const orphan = {
       name: entry.name,
       generation: Math.max(generation, entry.generation + 1),
       meta: entry.meta,
+      props: entry.props,
+      sticky: entry.sticky,
     }
     const others = taken.get(from)
     if (others === undefined) taken.set(from, [orphan])

@@ -9,7 +9,7 @@
 import type { Cell, Mail, Reply } from "./cell.ts"
 import type { Method } from "./definition.ts"
 import { Aborted, type CallError, type Outcome, Overloaded, Timeout } from "./errors.ts"
-import type { Platform } from "./platform.ts"
+import { type Platform, uint32 } from "./platform.ts"
 
 /** One call of this node, at the same time the message in the mailbox when the process is here. */
 export class Call implements Mail, Reply {
@@ -104,6 +104,9 @@ interface List {
   last: Call | undefined
 }
 
+/** Numbers of this size take four bytes on the wire. */
+const FIRST_MAX = 2 ** 27
+
 /** Calls that may have been answered by the time they are looked at. */
 const FRESH_MAX = 4096
 
@@ -113,7 +116,8 @@ export class Calls {
   readonly #codec: Codec
   readonly #max: number
   #count = 0
-  #lastId = 0
+  /** From somewhere: an answer to an earlier node of this name must not be taken for one of ours. */
+  #lastId: number
   readonly #byId = new Map<number, Call>()
   readonly #lists = new Map<number, List>()
   #fresh: Array<Call> = []
@@ -125,6 +129,7 @@ export class Calls {
     this.#platform = platform
     this.#codec = codec
     this.#max = max
+    this.#lastId = uint32(platform) % FIRST_MAX
   }
 
   /** How many are under way. */

@@ -5,7 +5,9 @@
  * @module
  */
 
-import type { AnyDefinition, Method, Ref, Self } from "./definition.ts"
+import type { Key } from "../core/key.ts"
+import type { Intensity } from "../core/restart.ts"
+import type { AnyDefinition, Joining, Method, Ref, Self } from "./definition.ts"
 
 /** Its state is being made. */
 export const STARTING = 0
@@ -70,7 +72,9 @@ export interface Stopping {
 export interface Host {
   readonly node: string
   after(cell: Cell, millis: number, method: string, args: ReadonlyArray<unknown>): () => void
-  ref<P extends AnyDefinition>(definition: P, key: string): Ref<P>
+  join(cell: Cell, group: Key, options: Joining): void
+  leave(cell: Cell, group: Key): boolean
+  ref<P extends AnyDefinition>(definition: P, key: Key): Ref<P>
   stopSelf(cell: Cell, reason: string): void
   /** A state that lost its name could not be merged. */
   mergeFailed(cell: Cell): void
@@ -81,6 +85,7 @@ export interface Hosted {
   readonly definition: AnyDefinition
   readonly host: Host
   readonly mailboxMax: number
+  readonly intensity: Intensity
   /** Reads what a process was started with. */
   readonly decodeInit: (meta: Uint8Array | undefined) => {
     readonly ok: boolean
@@ -92,7 +97,7 @@ export interface Hosted {
 export class Cell implements Self<unknown> {
   state: unknown = undefined
   readonly hosted: Hosted
-  /** The registered name: definition, slash, key. */
+  /** The registered name: definition, slash, key, perhaps with its supervisor in front. */
   readonly name: string
   readonly pid: number
   /** Generation it serves under; see the registry. */
@@ -120,7 +125,7 @@ export class Cell implements Self<unknown> {
   }
 
   get key(): string {
-    return this.name.slice(this.hosted.definition.name.length + 1)
+    return this.name.slice(this.name.indexOf("/") + 1)
   }
 
   get node(): string {
@@ -137,7 +142,15 @@ export class Cell implements Self<unknown> {
     return this.hosted.host.after(this, millis, method, args)
   }
 
-  ref<P extends AnyDefinition>(definition: P, key: string): Ref<P> {
+  join(group: Key, options: Joining = {}): void {
+    this.hosted.host.join(this, group, options)
+  }
+
+  leave(group: Key): boolean {
+    return this.hosted.host.leave(this, group)
+  }
+
+  ref<P extends AnyDefinition>(definition: P, key: Key): Ref<P> {
     return this.hosted.host.ref(definition, key)
   }
 

@@ -5,6 +5,7 @@
  * @module
  */
 import type * as Effect from "effect/Effect"
+import type { Key } from "../core/key.ts"
 import type { Intensity, Type } from "../core/restart.ts"
 import type { CallError } from "./errors.ts"
 
@@ -22,7 +23,7 @@ export type Services<T> = T extends Effect.Effect<infer _A, infer _E, infer R> ?
 export interface Self<S> {
   /** The process's state: read it, change it, or assign a new one. It moves with the process. */
   state: S
-  /** The key the process was started with. */
+  /** The text of the key that the process was started with: a string key itself; see `Key.parse`. */
   readonly key: string
   /** The name of the node that the process runs on now. */
   readonly node: string
@@ -33,14 +34,34 @@ export interface Self<S> {
    * moves with it. Returns a function that cancels it.
    */
   after(millis: number, method: string, ...args: ReadonlyArray<unknown>): () => void
+  /**
+   * Makes this process a member of a group, or changes what was given. The membership ends and moves with the
+   * process. Throws NotData and Overloaded. See `node.group`.
+   */
+  join(group: Key, options?: Joining): void
+  /** Ends a membership; false when there is none. */
+  leave(group: Key): boolean
   /** A reference to another process, to call it or cast to it. */
-  ref<P extends AnyDefinition>(definition: P, key: string): Ref<P>
+  ref<P extends AnyDefinition>(definition: P, key: Key): Ref<P>
   /** Ends this process once the message in hand is finished; `permanent` ones are then restarted. */
   stop(reason?: string): void
 }
 
 /** A handler of a call or a cast. */
 export type Handler<S> = (self: Self<S>, ...args: Array<never>) => unknown
+
+/** What a state function answers when there is nothing to run: nothing is registered. */
+export const ignore: unique symbol = Symbol("skein/ignore")
+
+type Ignore = typeof ignore
+
+/** How a process joins a group. */
+export interface Joining<M = unknown> {
+  /** Metadata: plain data of at most 64 KiB. */
+  readonly meta?: M
+  /** Whether keys are routed to it at once. Default true. */
+  readonly online?: boolean
+}
 
 /** How a process leaves one node for another when the cluster changes. */
 export interface Handoff<S> {
@@ -62,8 +83,10 @@ export interface Handoff<S> {
 
 /** The parts of a process definition. */
 export interface Spec<S, I, Calls, Casts> {
-  /** Makes the first state, from what `node.start` was given. */
-  readonly state: (init: I) => S | PromiseLike<S> | Effect.Effect<S, unknown>
+  /** Makes the first state, from what `node.start` was given; {@link ignore} when nothing is to be run. */
+  readonly state: (
+    init: I,
+  ) => S | Ignore | PromiseLike<S | Ignore> | Effect.Effect<S | Ignore, unknown>
   /** Handlers whose callers wait for the reply. */
   readonly calls?: Calls
   /** Handlers whose callers don't wait. */
@@ -114,6 +137,8 @@ export type Init<P> = P extends { readonly types?: { readonly init: (init: infer
 export interface Method {
   readonly name: string
   readonly kind: "call" | "cast"
+  /** One of the node's own, which doesn't wait for its turn in the mailbox. */
+  readonly immediate: boolean
   readonly handler: (self: Self<unknown>, ...args: ReadonlyArray<unknown>) => unknown
 }
 
@@ -141,9 +166,9 @@ export type Ref<P> = {
     ...args: Tail<Calls<P>[K]>
   ) => Promise<Success<Return<Calls<P>[K]>>>
 } & {
-  /** The key of the process. */
+  /** The text of the process's key: a string key itself; see `Key.parse`. */
   readonly key: string
-  /** Its whole name: definition, slash, key. */
+  /** Its whole name: definition, slash, key; in front of that its supervisor, if that has a name. */
   readonly name: string
   /** Sends without waiting for anything; throws only what is known at once (Overloaded, NotData …). */
   readonly cast: {
@@ -158,3 +183,18 @@ export type Ref<P> = {
   /** The same reference with other call options. */
   readonly with: (options: CallOptions) => Ref<P>
 }
+
+/** The start argument, optional where the definition allows it, and options. */
+export type InitArgs<P, Options> =
+  unknown extends Init<P>
+    ? [init?: undefined, options?: Options]
+    : undefined extends Init<P>
+      ? [init?: Init<P>, options?: Options]
+      : [init: Init<P>, options?: Options]
+
+type Needs<P> = Services<Return<Calls<P>[keyof Calls<P>] | Casts<P>[keyof Casts<P>]>>
+
+/** A definition all of whose handlers run without services; else what they need is the type error. */
+export type Runnable<P> = [Needs<P>] extends [never]
+  ? unknown
+  : { "its handlers need Effect services, which startNode doesn't provide": Needs<P> }

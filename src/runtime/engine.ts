@@ -7,21 +7,32 @@
 import type * as Context from "effect/Context"
 import type * as Cluster from "../core/cluster.ts"
 import * as Membership from "../core/membership.ts"
+import type { Discovery } from "../discovery/discovery.ts"
 import type { CloseReason, Transport } from "../transport.ts"
 import * as Handshake from "../wire/handshake.ts"
 import * as Value from "../wire/value.ts"
 import { type Call, Calls } from "./calls.ts"
 import { type Cell, withdraw } from "./cell.ts"
+import { Conflicts } from "./conflicts.ts"
+import { Connections } from "./connections.ts"
 import type { AnyDefinition } from "./definition.ts"
+import { Discoveries } from "./discoveries.ts"
 import { Driver } from "./driver.ts"
 import { NodeStopped, NotData, reasonOf } from "./errors.ts"
 import { Events } from "./events.ts"
+import { Functions } from "./functions.ts"
+import { nameOf } from "./groupref.ts"
+import { Groups } from "./groups.ts"
 import { Inbox } from "./inbox.ts"
+import { Indexes } from "./indexes.ts"
 import { Inquiries } from "./inquiries.ts"
 import { Intake } from "./intake.ts"
 import type { Limits } from "./limits.ts"
 import type { Link } from "./link.ts"
 import { type DialFailure, Links } from "./links.ts"
+import { Memberships } from "./memberships.ts"
+import { Metadata } from "./metadata.ts"
+import { Monitors } from "./monitors.ts"
 import { Mover } from "./mover.ts"
 import { Names } from "./names.ts"
 import { type Life, Outputs } from "./outputs.ts"
@@ -29,10 +40,17 @@ import type { Parts } from "./parts.ts"
 import type { Platform } from "./platform.ts"
 import { Processes } from "./processes.ts"
 import * as Ref from "./ref.ts"
+import { Registrations } from "./registrations.ts"
+import type * as Remote from "./remote.ts"
 import { Reservations } from "./reservations.ts"
 import { Router } from "./router.ts"
+import { Services } from "./services.ts"
 import { Starts } from "./starts.ts"
 import { Stops } from "./stops.ts"
+import type { AnyDefinition as Supervisor } from "./supervisor.ts"
+import { Handle } from "./supervisorref.ts"
+import { Supervisors } from "./supervisors.ts"
+import { Topics } from "./topics.ts"
 
 /** How an engine is made: options that have been checked, with nothing left out. */
 export interface EngineOptions {
@@ -44,6 +62,12 @@ export interface EngineOptions {
   readonly transport: Transport
   /** The definitions that the node hosts; no two of one name. */
   readonly processes: ReadonlyArray<AnyDefinition>
+  /** The supervisors that the node hosts; no two of one name. */
+  readonly supervisors: ReadonlyArray<Supervisor>
+  /** The functions that it serves from the start; no two of one name. */
+  readonly functions: ReadonlyArray<Remote.AnyDefinition>
+  /** How it finds others besides. */
+  readonly discovery: ReadonlyArray<Discovery>
   readonly limits: Limits
   readonly platform: Platform
   /** What handlers' Effects run with. */
@@ -67,11 +91,23 @@ export class Engine implements Parts {
   readonly calls: Calls
   readonly processes: Processes
   readonly links: Links
+  readonly connections: Connections
   readonly names: Names
+  readonly supervisors: Supervisors
   readonly starts: Starts
   readonly stops: Stops
   readonly reservations: Reservations
   readonly router: Router
+  readonly services: Services
+  readonly memberships: Memberships
+  readonly groups: Groups
+  readonly registrations: Registrations
+  readonly indexes: Indexes
+  readonly monitors: Monitors
+  readonly metadata: Metadata
+  readonly topics: Topics
+  readonly functions: Functions
+  readonly discoveries: Discoveries
   /** Set by whoever runs the node. */
   readonly life: Life = { onReady: () => {}, onLeft: () => {}, onConflict: () => {} }
   readonly #options: EngineOptions
@@ -89,32 +125,63 @@ export class Engine implements Parts {
     this.limits = limits
     this.processes = this.#makeProcesses()
     this.calls = this.#makeCalls()
+    this.connections = new Connections(this)
+    this.memberships = new Memberships(this)
     this.names = new Names(this, options.processes)
-    this.starts = new Starts(this, this.names)
+    for (const { name, spec } of options.supervisors)
+      for (const process of spec.processes) this.names.host(process, name, spec.intensity)
+    this.supervisors = new Supervisors(this, options.supervisors)
+    this.starts = new Starts(this, this.names, this.supervisors)
     this.#inquiries = new Inquiries(this)
     this.stops = new Stops(this, this.#inquiries)
     this.reservations = new Reservations(this, this.#inquiries)
     this.router = new Router(this, this.names, this.starts)
-    const mover = new Mover(this, this.names, this.router)
-    const { names, starts, stops, reservations, router, life } = this
-    this.#outputs = new Outputs(this, { names, starts, reservations, router, mover, life })
-    const inbox = new Inbox(this, names, router, mover)
+    this.services = new Services(this, options.context, this.router.replies)
+    const { names, reservations, services } = this
+    this.registrations = new Registrations(this, { names, reservations, services })
+    this.indexes = new Indexes(() => this.core.registry)
+    this.monitors = new Monitors(this)
+    this.metadata = new Metadata(this, services)
+    this.groups = new Groups(this, names, this.router, this.memberships)
+    this.topics = new Topics(this, services, options.context)
+    this.functions = new Functions(this, this.services, this.router, options.functions)
+    this.discoveries = this.#makeDiscoveries()
+    for (const supervisor of options.supervisors) listen(this, supervisor)
+    const { router, memberships } = this
+    const mover = new Mover(this, { names, router, memberships })
+    const conflicts = new Conflicts(this, { ...this, router, memberships })
+    this.#outputs = new Outputs(this, { ...this, mover, conflicts })
+    const inbox = new Inbox(this, { ...this, mover })
     const inquiries = this.#inquiries
-    this.links = this.#makeLinks(
-      new Intake(this, { starts, stops, reservations, inquiries, router, mover, inbox }),
-    )
+    this.links = this.#makeLinks(new Intake(this, { ...this, inquiries, mover, inbox }))
   }
 
   #makeProcesses(): Processes {
     const { name, platform, context } = this.#options
     return new Processes(name, platform, context, {
-      gone: (cell, reason) => this.#gone(cell, reason),
+      gone: (cell, reason, crashed) => this.#gone(cell, reason, crashed),
+      restarted: (cell) => this.names.restarted(cell),
       crashed: (cell, reason, restarted) =>
         this.events.emit({ _tag: "ProcessCrashed", process: cell.name, reason, restarted }),
-      ref: (definition, key) => Ref.make(this.router, definition, key),
+      join: (cell, group, options) => this.memberships.join(cell, nameOf(group), options),
+      leave: (cell, group) => this.memberships.leave(cell, nameOf(group)),
+      ref: (definition, key) => Ref.make(this.router, definition, Ref.nameOf(definition, key)),
       mergeFailed: (cell) => this.events.emit({ _tag: "HandoffFailed", processes: [cell.name] }),
       overloaded: (cell) =>
         this.events.emit({ _tag: "Dropped", process: cell.name, limit: "mailboxMax" }),
+    })
+  }
+
+  #makeDiscoveries(): Discoveries {
+    const { discovery, cluster, cookie } = this.#options
+    return new Discoveries(this, {
+      strategies: discovery,
+      cluster,
+      cookie,
+      address: () => this.#address,
+      connect: (addresses) => this.connections.found(addresses),
+      forget: (addresses) => this.connections.lost(addresses),
+      event: (event) => this.events.emit(event),
     })
   }
 
@@ -141,13 +208,15 @@ export class Engine implements Parts {
       connectionsMax: limits.connectionsMax,
       identity: () => this.#identity(),
       refuse: (peer) => this.#refuse(peer),
-      up: (link) => this.#linkUp(link),
+      up: (link, dialled) => this.#linkUp(link, dialled),
       down: (link, reason) => this.#linkDown(link, reason),
-      dialFailed: (address, reason) => this.#dialFailed(address, reason),
+      dialFailed: (address, reason, real) => this.#dialFailed(address, reason, real),
       superseded: (epoch, instance) =>
         this.driver.input({ _tag: "Superseded", now: platform.now(), epoch, instance }),
-      refused: (address, reason, by) =>
-        this.events.emit({ _tag: "ConnectionRefused", address, reason, by }),
+      refused: (address, reason, by) => {
+        this.connections.refused(address, reason)
+        this.events.emit({ _tag: "ConnectionRefused", address, reason, by })
+      },
       frame: (link, buffer, start, end) => intake.receive(link, buffer, start, end),
     })
   }
@@ -181,15 +250,23 @@ export class Engine implements Parts {
     )
     this.#driver.start()
     this.links.open()
+    this.functions.open()
+    this.discoveries.start()
   }
 
   /** Ends everything at once; resolves when the transport listens no more. */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    this.discoveries.close()
     this.#driver?.close()
     this.calls.close((call) => this.#ended(call))
+    this.connections.close()
     this.starts.close()
+    this.services.close()
+    this.topics.close()
+    this.monitors.close()
+    this.groups.close()
     this.#inquiries.close()
     for (const cell of this.processes.all()) this.processes.kill(cell)
     this.router.close()
@@ -209,8 +286,10 @@ export class Engine implements Parts {
   }
 
   /** A process ended here for good. */
-  #gone(cell: Cell, reason: string): void {
-    this.names.gone(cell)
+  #gone(cell: Cell, reason: string, crashed: boolean): void {
+    const why = `${crashed ? "crashed" : "stopped"}: ${reason}`
+    this.names.gone(cell, why)
+    this.memberships.end(cell, why)
     this.stops.gone(cell)
     this.events.emit({ _tag: "ProcessStopped", process: cell.name, reason })
   }
@@ -233,9 +312,10 @@ export class Engine implements Parts {
     return epoch > peer.epoch ? { _tag: "Reject", reason: "superseded", epoch } : undefined
   }
 
-  #linkUp(link: Link): void {
+  #linkUp(link: Link, dialled: string | undefined): void {
     const { name: peer, epoch, address } = link.peer
-    this.driver.input({ _tag: "LinkUp", now: this.platform.now(), peer, epoch, address })
+    this.driver.input({ _tag: "LinkUp", now: this.platform.now(), peer, epoch, address, dialled })
+    this.connections.linkUp(link)
     this.router.retry()
   }
 
@@ -244,14 +324,18 @@ export class Engine implements Parts {
     const { name: peer, epoch } = link.peer
     this.router.linkDown(peer)
     this.starts.linkDown(peer)
+    this.services.linkDown(peer)
+    this.topics.linkDown(peer)
     this.#inquiries.linkDown(peer)
     const why = reason === "ended" ? "closed" : "reset"
     this.driver.input({ _tag: "LinkDown", now: this.platform.now(), peer, epoch, reason: why })
+    this.connections.linkDown(link)
   }
 
-  #dialFailed(address: string, reason: DialFailure): void {
+  #dialFailed(address: string, reason: DialFailure, real: string | undefined): void {
     if (this.#closed) return
-    this.driver.input({ _tag: "DialFailed", now: this.platform.now(), address, reason })
+    this.driver.input({ _tag: "DialFailed", now: this.platform.now(), address, reason, real })
+    this.connections.dialFailed(address, reason)
   }
 
   /** Peers that sent users' messages since the last look: they need no probe. */
@@ -264,4 +348,10 @@ export class Engine implements Parts {
     }
     return peers
   }
+}
+
+/** The listeners that a supervisor's definition brings along. */
+function listen(engine: Engine, supervisor: Supervisor): void {
+  const handle = new Handle(engine, supervisor)
+  for (const listeners of [supervisor.spec.listeners ?? []].flat()) handle.on(listeners)
 }

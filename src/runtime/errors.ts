@@ -4,6 +4,8 @@
  *
  * @module
  */
+import * as Key from "../core/key.ts"
+import type { Location } from "./location.ts"
 
 /**
  * What is known of a call that failed: the handler didn't run and won't (`not-executed`: a retry is
@@ -179,6 +181,17 @@ export class StartFailed extends Error {
   }
 }
 
+/** The state function answered `Process.ignore`: there is nothing to run, and nothing was registered. */
+export class StartIgnored extends Error {
+  readonly _tag: "StartIgnored" = "StartIgnored"
+  readonly outcome: Outcome = "executed"
+  readonly process: string
+  constructor(process: string) {
+    super(`${process} was not started: its state function answered Process.ignore`)
+    this.process = process
+  }
+}
+
 /** `start` with `exclusive`, or `register`: the name is taken. */
 export class AlreadyRegistered extends Error {
   readonly _tag: "AlreadyRegistered" = "AlreadyRegistered"
@@ -186,10 +199,99 @@ export class AlreadyRegistered extends Error {
   readonly process: string
   /** The node that holds the name. */
   readonly node: string
-  constructor(process: string, node: string) {
+  /** Where the name lives; undefined while its registration is under way, or isn't known here yet. */
+  readonly location: Location | undefined
+  constructor(process: string, node: string, location?: Location) {
     super(`${process} is already registered, on node ${node}`)
     this.process = process
     this.node = node
+    this.location = location
+  }
+}
+
+/** Nobody serves what was asked for: not the node that was asked, or no node at all. */
+export class NoService extends Error {
+  readonly _tag: "NoService" = "NoService"
+  readonly outcome: Outcome = "not-executed"
+  /** What was asked for: `f:` and the name of a function. */
+  readonly process: string
+  /** The node that was asked; undefined when there is none to ask. */
+  readonly node: string | undefined
+  constructor(process: string, node: string | undefined) {
+    super(
+      node === undefined
+        ? `${process}: no node that can be reached and is fit serves it`
+        : `${process}: node ${node} doesn't serve it`,
+    )
+    this.process = process
+    this.node = node
+  }
+}
+
+/** Fewer members than it takes agreed to a registration in time: it didn't take place. */
+export class NoQuorum extends Error {
+  readonly _tag: "NoQuorum" = "NoQuorum"
+  readonly outcome: Outcome = "not-executed"
+  readonly process: string
+  readonly needed: number
+  readonly got: number
+  constructor(process: string, needed: number, got: number) {
+    super(`${process}: ${got} members agreed to the registration in time, it takes ${needed}`)
+    this.process = process
+    this.needed = needed
+    this.got = got
+  }
+}
+
+/** The metadata was changed by others each time, between the look at it and its change. */
+export class Contended extends Error {
+  readonly _tag: "Contended" = "Contended"
+  readonly outcome: Outcome = "not-executed"
+  readonly process: string
+  readonly attempts: number
+  constructor(process: string, attempts: number) {
+    super(`${process}: its metadata was changed by others ${attempts} times in a row`)
+    this.process = process
+    this.attempts = attempts
+  }
+}
+
+/** The process is a member of the group, with other metadata or another state. */
+export class AlreadyMember extends Error {
+  readonly _tag: "AlreadyMember" = "AlreadyMember"
+  readonly outcome: Outcome = "not-executed"
+  readonly group: Key.Key
+  readonly process: string
+  constructor(group: Key.Key, process: string) {
+    super(
+      `${process} is a member of the group ${Key.text(group)} already: update, enable or disable it`,
+    )
+    this.group = group
+    this.process = process
+  }
+}
+
+/** The process isn't a member of the group. */
+export class NotMember extends Error {
+  readonly _tag: "NotMember" = "NotMember"
+  readonly outcome: Outcome = "not-executed"
+  readonly group: Key.Key
+  readonly process: string
+  constructor(group: Key.Key, process: string) {
+    super(`${process} is not a member of the group ${Key.text(group)}`)
+    this.group = group
+    this.process = process
+  }
+}
+
+/** No member of the group is online. */
+export class NoMember extends Error {
+  readonly _tag: "NoMember" = "NoMember"
+  readonly outcome: Outcome = "not-executed"
+  readonly group: Key.Key
+  constructor(group: Key.Key) {
+    super(`nobody of the group ${Key.text(group)} is online`)
+    this.group = group
   }
 }
 
@@ -232,41 +334,13 @@ export type CallError =
   | NodeStopped
 
 /** Everything that starting a process can fail with. */
-export type StartError = CallError | StartFailed | AlreadyRegistered | UnknownDefinition | NoNode
-
-/** An option of `startNode` can't be right. */
-export class InvalidOption extends Error {
-  readonly _tag: "InvalidOption" = "InvalidOption"
-  readonly option: string
-  constructor(option: string, problem: string) {
-    super(`startNode: ${option} ${problem}`)
-    this.option = option
-  }
-}
-
-/** An address given to `connect` could not be joined within its time. */
-export class ConnectFailed extends Error {
-  readonly _tag: "ConnectFailed" = "ConnectFailed"
-  readonly address: string
-  readonly reason: string
-  constructor(address: string, reason: string) {
-    super(
-      `${address} could not be connected: ${reason}; it is tried again for as long as the node runs`,
-    )
-    this.address = address
-    this.reason = reason
-  }
-}
-
-/** Another live node has this node's name: this one gave way. */
-export class NameConflict extends Error {
-  readonly _tag: "NameConflict" = "NameConflict"
-  readonly node: string
-  constructor(node: string) {
-    super(`another live node is named ${node}: this one stopped`)
-    this.node = node
-  }
-}
+export type StartError =
+  | CallError
+  | StartFailed
+  | StartIgnored
+  | AlreadyRegistered
+  | UnknownDefinition
+  | NoNode
 
 /** An unknown thrown value as one line of text. */
 export function reasonOf(thrown: unknown): string {

@@ -7,91 +7,34 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import * as Key from "../core/key.ts"
 import * as Membership from "../core/membership.ts"
 import * as Registry from "../core/registry.ts"
-import * as Ring from "../core/ring.ts"
-import type { AnyDefinition, Ref as Reference } from "./definition.ts"
-import { Engine } from "./engine.ts"
-import {
-  AlreadyRegistered,
-  ConnectFailed,
-  NameConflict,
-  NoProcess,
-  Overloaded,
-  Unreachable,
-} from "./errors.ts"
-import type { NodeEvent } from "./events.ts"
-import type { Location, Member, Node, RegisterOptions, Runnable } from "./node.ts"
-import * as Options from "./options.ts"
-import { Platform } from "./platform.ts"
+import * as Rings from "../core/rings.ts"
+import type { ConnectOptions, Listed } from "./connections.ts"
+import type { AnyDefinition, Ref as Reference, Runnable } from "./definition.ts"
+import type { Engine } from "./engine.ts"
+import { AlreadyRegistered } from "./errors.ts"
+import type { Listeners, NodeEvent } from "./events.ts"
+import * as Functions from "./functions.ts"
+import type { Group } from "./group.ts"
+import { GroupRef } from "./groupref.ts"
+import type { NamesOptions, Scalar } from "./indexes.ts"
+import type { Location } from "./location.ts"
+import { additional, locate, type Named } from "./lookup.ts"
+import type { Down } from "./monitors.ts"
+import type { Member, Node, SpawnOptions } from "./node.ts"
 import * as Ref from "./ref.ts"
+import type { RegisterOptions } from "./registrations.ts"
+import type * as Remote from "./remote.ts"
 import type { StartOptions } from "./starts.ts"
-
-const KEY_MAX = 512
-
-/**
- * Starts a node: it listens, joins whom it can reach, and resolves once it serves.
- *
- * @throws InvalidOption, AddressUnavailable
- */
-export function startNode(options: Options.NodeOptions): Promise<Node> {
-  return Effect.runPromise(Effect.map(launch(options), ({ node }) => node))
-}
-
-/** A node that serves, with the engine behind it. */
-export interface Launched {
-  readonly node: Node
-  readonly engine: Engine
-}
-
-/**
- * Starts a node on the platform, clock, scheduler and random source that it is run with. Fails as
- * {@link startNode} rejects; `created` gets the engine before it does anything.
- */
-export const launch: (
-  options: Options.NodeOptions,
-  created?: (engine: Engine) => void,
-) => Effect.Effect<Launched, unknown> = Effect.fnUntraced(function* (
-  options: Options.NodeOptions,
-  created: (engine: Engine) => void = () => {},
-) {
-  const platform = yield* Platform
-  const context = yield* Effect.context<never>()
-  const scope = yield* Scope.make()
-  const engine = yield* Effect.try({
-    try: () => new Engine(Options.resolve(options, platform, context)),
-    catch: (error) => error,
-  })
-  created(engine)
-  yield* Scope.addFinalizer(
-    scope,
-    Effect.promise(() => engine.close()),
-  )
-  const ready = Effect.tryPromise({
-    try: () => open(engine, options.signal),
-    catch: (error) => error,
-  })
-  yield* Effect.onError(ready, () => Scope.close(scope, Exit.void))
-  const node: Node = new Face(engine, scope, context)
-  options.signal?.addEventListener("abort", () => void node.stop(), { once: true })
-  return { node, engine }
-})
-
-function open(engine: Engine, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(signal.reason)
-    signal?.addEventListener("abort", () => reject(signal.reason), { once: true })
-    engine.life.onReady = resolve
-    engine.life.onConflict = () => {
-      reject(new NameConflict(engine.name))
-      void engine.close()
-    }
-    engine.open().catch(reject)
-  })
-}
+import type * as Supervisor from "./supervisor.ts"
+import { Handle } from "./supervisorref.ts"
+import type * as Topic from "./topic.ts"
+import type { Castable } from "./topics.ts"
 
 /** The methods of a node, on its engine. */
-class Face implements Node {
+export class Face implements Node {
   readonly #engine: Engine
   readonly #scope: Scope.Closeable
   readonly #context: Context.Context<never>
@@ -114,53 +57,114 @@ class Face implements Node {
 
   async start<P extends AnyDefinition>(
     definition: P & Runnable<P>,
-    key: string,
+    key: Key.Key,
     init?: unknown,
     options: StartOptions = {},
   ): Promise<Reference<P>> {
-    checkKey(key)
-    await this.#engine.starts.start(Ref.nameOf(definition, key), init, options)
-    return Ref.make<P>(this.#engine.router, definition, key)
+    const name = Ref.nameOf(definition, key)
+    await this.#engine.starts.start(name, init, options)
+    return Ref.make<P>(this.#engine.router, definition, name)
   }
 
-  ref<P extends AnyDefinition>(definition: P, key: string): Reference<P> {
-    checkKey(key)
-    return Ref.make(this.#engine.router, definition, key)
+  async spawn<P extends AnyDefinition>(
+    definition: P & Runnable<P>,
+    init?: unknown,
+    options: SpawnOptions = {},
+  ): Promise<Reference<P>> {
+    this.#engine.names.host(definition)
+    const key = options.key === undefined ? this.#engine.starts.fresh() : Key.text(options.key)
+    const name = `@${definition.name}/${key}`
+    if (options.key !== undefined) {
+      const holder = await this.#engine.reservations.reserve(name, options.timeout ?? 5_000)
+      if (holder !== undefined) throw new AlreadyRegistered(name, holder)
+    }
+    await this.#engine.starts.spawn(name, init, options)
+    return Ref.make<P>(this.#engine.router, definition, name)
   }
 
-  whereis(name: string | AnyDefinition, key?: string): Location | undefined {
-    const full = typeof name === "string" ? aliasOf(name) : Ref.nameOf(name, key ?? "")
+  ref<P extends AnyDefinition>(definition: P, of: Key.Key | Ref.Sent): Reference<P> {
+    return Ref.make(this.#engine.router, definition, Ref.named(definition, of))
+  }
+
+  // --- names -------------------------------------------------------------------------------------
+
+  whereis(name: Key.Key | AnyDefinition, key?: Key.Key): Location | undefined {
+    const full = isDefinition(name) ? Ref.nameOf(name, key ?? "") : additional(name)
     const entry = Registry.lookup(this.#engine.core.registry, full)
-    return entry === undefined ? undefined : new Found(entry)
+    return entry === undefined ? undefined : locate(entry)
   }
 
-  async register(
-    name: string,
-    ref: Reference<AnyDefinition>,
-    options: RegisterOptions = {},
+  register(
+    name: Key.Key,
+    ref: Reference<AnyDefinition> | Location,
+    options?: RegisterOptions,
   ): Promise<void> {
-    const { mode = "serialized", timeout = 5_000 } = options
-    checkKey(name)
-    const alias = aliasOf(name)
-    const target = nameOf(ref)
-    this.#running(target)
-    const cell = this.#engine.names.here(target)
-    if (cell === undefined) throw this.#notHere(target)
-    const entry = Registry.lookup(this.#engine.core.registry, alias)
-    const holder =
-      entry?.table.owner ??
-      (mode === "serialized" ? await this.#engine.reservations.reserve(alias, timeout) : undefined)
-    if (holder !== undefined) throw new AlreadyRegistered(name, holder)
-    const { namesMax } = this.#engine.limits
-    if (this.#engine.names.full) throw new Overloaded(name, "namesMax", namesMax)
-    this.#running(target)
-    if (this.#engine.names.here(target) !== cell) throw new NoProcess(target)
-    this.#engine.names.alias(cell, alias)
+    return this.#engine.registrations.register(name, ref, options)
   }
 
-  #notHere(name: string): Error {
-    const entry = Registry.lookup(this.#engine.core.registry, name)
-    return entry === undefined ? new NoProcess(name) : new Unreachable(name, entry.table.owner)
+  unregister(name: Key.Key, options?: { readonly timeout?: number }): Promise<boolean> {
+    return this.#engine.registrations.unregister(name, options)
+  }
+
+  update(
+    target: Named,
+    change: unknown,
+    options?: { readonly timeout?: number },
+  ): Promise<unknown> {
+    return this.#engine.metadata.update(target, change, options)
+  }
+
+  names(options: NamesOptions = {}): ReadonlyArray<Location> {
+    return this.#engine.indexes.names(options)
+  }
+
+  find(property: string, value: Scalar): ReadonlyArray<Location> {
+    return this.#engine.indexes.find(property, value)
+  }
+
+  count({ node }: { readonly node?: string } = {}): number {
+    return Registry.count(this.#engine.core.registry, node)
+  }
+
+  monitor(target: Reference<AnyDefinition> | Location, f: (down: Down) => void): () => void {
+    return this.#engine.monitors.monitor(target, f)
+  }
+
+  down(
+    target: Reference<AnyDefinition> | Location,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<Down> {
+    return this.#engine.monitors.down(target, options)
+  }
+
+  // --- groups, topics, functions -----------------------------------------------------------------
+
+  group<P extends AnyDefinition = AnyDefinition, M = unknown>(
+    name: Key.Key,
+    definition?: P,
+  ): Group<P, M> {
+    return new GroupRef<P, M>(this.#engine.groups, name, definition)
+  }
+
+  subscribe<T extends Topic.Source>(
+    topic: T,
+    to: Topic.Callback<never> | Castable,
+    given?: string | Topic.SubscribeOptions,
+    options?: Pick<Topic.SubscribeOptions, "signal">,
+  ): Topic.Subscription<T> {
+    return this.#engine.topics.subscribe(topic, to, given, options)
+  }
+
+  messages<T extends Topic.Source>(topic: T, options?: Topic.SubscribeOptions): Topic.Messages<T> {
+    return this.#engine.topics.messages(topic, options)
+  }
+
+  publish<T extends Topic.AnyDefinition>(
+    topic: T,
+    message: Topic.Message<T>,
+    options?: Topic.PublishOptions,
+  ): number {
+    return this.#engine.topics.publish(topic, message, options)
   }
 
   #running(process: string): void {
@@ -168,21 +172,30 @@ class Face implements Node {
     if (stopped !== undefined) throw stopped
   }
 
-  unregister(name: string): boolean {
-    this.#running(name)
-    return this.#engine.names.unalias(aliasOf(name))
+  serve(definition: Remote.AnyDefinition): () => void {
+    return this.#engine.functions.serve(definition)
+  }
+
+  remote<F>(definition: Remote.Definition<F>): Remote.Handle<F> {
+    return Functions.make(this.#engine.functions, definition)
+  }
+
+  supervisor<P extends AnyDefinition>(
+    definition: Supervisor.Definition<P>,
+  ): Supervisor.SupervisorRef<P> {
+    return new Handle(this.#engine, definition)
   }
 
   async stopProcess(
     of: Reference<AnyDefinition> | AnyDefinition,
-    keyOrReason?: string,
+    keyOrReason?: Key.Key,
     reason?: string,
   ): Promise<boolean> {
     const target = Ref.targetOf(of)
     const name = target?.name ?? Ref.nameOf(of as AnyDefinition, keyOrReason ?? "")
-    const why = (target === undefined ? reason : keyOrReason) ?? "stopped"
+    const why = target === undefined ? reason : (keyOrReason as string | undefined)
     this.#running(name)
-    return await this.#engine.stops.stop(name, why, Ref.TIMEOUT_MILLIS)
+    return await this.#engine.stops.stop(name, why ?? "stopped", Ref.TIMEOUT_MILLIS)
   }
 
   members(): ReadonlyArray<Member> {
@@ -197,8 +210,8 @@ class Face implements Node {
     }))
   }
 
-  nodeFor(definition: AnyDefinition, key: string): string | undefined {
-    return Ring.owner(this.#engine.core.supervision.ring, Ref.nameOf(definition, key))
+  nodeFor(definition: AnyDefinition, key: Key.Key): string | undefined {
+    return Rings.owner(this.#engine.core.supervision.rings, Ref.nameOf(definition, key))
   }
 
   settled(): Promise<void> {
@@ -206,49 +219,24 @@ class Face implements Node {
     return new Promise((resolve) => this.#engine.driver.whenQuiet(resolve))
   }
 
-  count(): number {
-    return Registry.count(this.#engine.core.registry)
+  on(listeners: Listeners): () => void {
+    return this.#engine.events.on(listeners)
   }
 
   events(): AsyncIterableIterator<NodeEvent> {
     return this.#engine.events.stream()
   }
 
-  async connect(
-    address: string | ReadonlyArray<string>,
-    { timeout = 5_000 }: { timeout?: number } = {},
-  ): Promise<void> {
-    const addresses = typeof address === "string" ? [address] : [...address]
-    this.#running("connect")
-    const { platform, driver } = this.#engine
-    const events = this.#engine.events.stream()
-    const cancel = platform.timer(timeout, () => void events.return?.())
-    try {
-      driver.input({ _tag: "Connect", now: platform.now(), addresses })
-      let missing = this.#missing(addresses)
-      while (missing !== undefined) {
-        const { value, done } = await events.next()
-        if (done) throw new ConnectFailed(missing, `no answer within ${timeout} ms`)
-        if (value._tag === "ConnectionRefused" && value.address === missing) {
-          throw new ConnectFailed(missing, value.reason)
-        }
-        missing = this.#missing(addresses)
-      }
-    } finally {
-      cancel()
-      await events.return?.()
-    }
+  connect(address: string | ReadonlyArray<string>, options?: ConnectOptions): Promise<void> {
+    return this.#engine.connections.connect(address, options)
   }
 
-  #missing(addresses: ReadonlyArray<string>): string | undefined {
-    const joined = new Set([...this.#engine.links.all()].map((link) => link.peer.address))
-    return addresses.find((address) => !joined.has(address) && address !== this.address)
+  disconnect(name: string | ReadonlyArray<string>): Promise<void> {
+    return this.#engine.connections.disconnect(name)
   }
 
-  disconnect(name: string): void {
-    this.#running("disconnect")
-    const { platform, driver } = this.#engine
-    driver.input({ _tag: "Disconnect", now: platform.now(), peer: name })
+  connections(): ReadonlyArray<Listed> {
+    return this.#engine.connections.list()
   }
 
   leave(): Promise<void> {
@@ -258,6 +246,7 @@ class Face implements Node {
 
   async #leave(): Promise<void> {
     if (this.#engine.stopped("") === undefined) {
+      this.#engine.discoveries.leave()
       await new Promise<void>((resolve) => {
         this.#engine.life.onLeft = resolve
         this.#engine.driver.input({ _tag: "Leave", now: this.#engine.platform.now() })
@@ -275,43 +264,12 @@ class Face implements Node {
   }
 }
 
-function checkKey(key: unknown): void {
-  if (typeof key === "string" && key.length > 0 && key.length <= KEY_MAX) return
-  throw new TypeError(`a key or name is a string of 1 to ${KEY_MAX} characters, got ${String(key)}`)
-}
-
-function nameOf(ref: Reference<AnyDefinition>): string {
-  const target = Ref.targetOf(ref)
-  if (target === undefined)
-    throw new TypeError("expected a reference, as node.start and node.ref give it")
-  return target.name
+function isDefinition(of: Key.Key | AnyDefinition): of is AnyDefinition {
+  return typeof of === "object" && !Array.isArray(of)
 }
 
 function statusOf({ status, phase }: Membership.Member): Member["status"] {
   if (status === "dead") return "down"
   if (status === "left" || status === "suspect") return status
   return phase
-}
-
-/** An additional name as the registry has it: never like a name that the ring places. */
-function aliasOf(name: string): string {
-  return name.includes("/") ? `/${name}` : name
-}
-
-/** What `whereis` gives; the name behind an additional one is read when it is asked for. */
-class Found implements Location {
-  readonly node: string
-  readonly generation: number
-  readonly #entry: Registry.Entry
-
-  constructor(entry: Registry.Entry) {
-    this.node = entry.table.owner
-    this.generation = entry.generation
-    this.#entry = entry
-  }
-
-  get process(): string {
-    const { name, meta } = this.#entry
-    return Registry.placed(name) ? name : new TextDecoder().decode(meta)
-  }
 }

@@ -7,17 +7,23 @@ import { Reader, Writer } from "../wire/bytes.ts"
 import type { WireError } from "../wire/message.ts"
 import * as Value from "../wire/value.ts"
 import {
+  Aborted,
   AlreadyRegistered,
+  Contended,
   HandlerCrashed,
+  NodeDown,
   NodeStopped,
   NoMethod,
   NoNode,
   NoProcess,
+  NoQuorum,
+  NoService,
   NotData,
   type Outcome,
   Overloaded,
   reasonOf,
   StartFailed,
+  StartIgnored,
   Timeout,
   TooLarge,
   UnknownDefinition,
@@ -36,9 +42,15 @@ const ours: Ours = {
   NotData: (e) => new NotData(e.process, e.text, e.outcome),
   TooLarge: (e) => new TooLarge(e.process, ...numbers(e.text), e.outcome),
   NodeStopped: (e) => new NodeStopped(e.process, e.text, e.outcome),
+  StartIgnored: (e) => new StartIgnored(e.process),
   StartFailed: (e) => new StartFailed(e.process, e.text),
   AlreadyRegistered: (e) => new AlreadyRegistered(e.process, e.text),
   UnknownDefinition: (e) => new UnknownDefinition(e.process, e.text),
+  NoService: (e) => new NoService(e.process, e.text),
+  NodeDown: (e) => new NodeDown(e.process, e.text),
+  Aborted: (e) => new Aborted(e.process, e.text, e.outcome),
+  NoQuorum: (e) => new NoQuorum(e.process, ...numbers(e.text)),
+  Contended: (e) => new Contended(e.process, e.number),
   NoNode: (e) => new NoNode(e.process),
   Timeout: (e) => new Timeout(e.process, e.text, e.number, e.outcome),
 }
@@ -89,9 +101,15 @@ function describe(error: unknown): Described | undefined {
   if (error instanceof NotData) return of(error, error.what)
   if (error instanceof TooLarge) return of(error, `${error.bytes}\n${error.bytesMax}`)
   if (error instanceof NodeStopped) return of(error, error.node)
+  if (error instanceof StartIgnored) return of(error, "")
   if (error instanceof StartFailed) return of(error, error.reason)
   if (error instanceof AlreadyRegistered) return of(error, error.node)
   if (error instanceof UnknownDefinition) return of(error, error.node)
+  if (error instanceof NoService) return of(error, error.node ?? "")
+  if (error instanceof NodeDown) return of(error, error.node)
+  if (error instanceof Aborted) return of(error, error.method)
+  if (error instanceof NoQuorum) return of(error, `${error.needed}\n${error.got}`)
+  if (error instanceof Contended) return { ...of(error, ""), number: error.attempts }
   if (error instanceof NoNode) return of(error, "")
   if (error instanceof Timeout) return { ...of(error, error.method), number: error.timeoutMillis }
   return undefined

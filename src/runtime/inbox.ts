@@ -12,12 +12,25 @@ import * as Envelope from "./envelope.ts"
 import { NoMethod, NoProcess } from "./errors.ts"
 import * as Failure from "./failure.ts"
 import type { Link } from "./link.ts"
+import type { Memberships } from "./memberships.ts"
 import * as Merge from "./merge.ts"
 import type { Mover } from "./mover.ts"
 import type { Names } from "./names.ts"
 import type { Parts } from "./parts.ts"
 import type { Router } from "./router.ts"
+import type { Services } from "./services.ts"
+import type { Topics } from "./topics.ts"
 import { Visitor } from "./visitor.ts"
+
+/** The parts that messages are for. */
+export interface Addressees {
+  readonly names: Names
+  readonly router: Router
+  readonly mover: Mover
+  readonly services: Services
+  readonly topics: Topics
+  readonly memberships: Memberships
+}
 
 /** Reads what peers send most and brings it where it belongs. */
 export class Inbox {
@@ -25,13 +38,19 @@ export class Inbox {
   readonly #names: Names
   readonly #router: Router
   readonly #mover: Mover
+  readonly #services: Services
+  readonly #topics: Topics
+  readonly #memberships: Memberships
   readonly #reader: Reader = new Reader()
 
-  constructor(parts: Parts, names: Names, router: Router, mover: Mover) {
+  constructor(parts: Parts, addressees: Addressees) {
     this.#parts = parts
-    this.#names = names
-    this.#router = router
-    this.#mover = mover
+    this.#names = addressees.names
+    this.#router = addressees.router
+    this.#mover = addressees.mover
+    this.#services = addressees.services
+    this.#topics = addressees.topics
+    this.#memberships = addressees.memberships
   }
 
   /** Takes a frame of one of the hot kinds; false when it is malformed or of no such kind. */
@@ -60,6 +79,12 @@ export class Inbox {
       }
       case Message.KIND.forward:
         return this.#forwarded(reader)
+      case Message.KIND.request:
+        return this.#services.receive(link, reader)
+      case Message.KIND.abandon:
+        return this.#services.abandoned(link, reader)
+      case Message.KIND.publish:
+        return this.#topics.receive(link.peer.name, reader)
       default:
         return false
     }
@@ -120,9 +145,13 @@ export class Inbox {
 
   #method(name: string, method: string, kind: "call" | "cast"): Method | undefined {
     const definition = this.#names.hosted(name)?.definition
-    if (method === Merge.NAME && kind === "call") return Merge.method
+    if (method.startsWith("$") && kind === "call") {
+      if (method === Merge.NAME) return Merge.method
+      if (method === this.#memberships.method.name) return this.#memberships.method
+    }
     // A node that only passes messages on needn't know the definition.
-    if (definition === undefined) return { name: method, kind, handler: () => undefined }
+    if (definition === undefined)
+      return { name: method, kind, immediate: false, handler: () => undefined }
     return kind === "call" ? definition.calls.get(method) : definition.casts.get(method)
   }
 }

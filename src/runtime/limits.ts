@@ -12,6 +12,8 @@ export interface Limits {
   readonly mailboxMax: number
   /** Calls under way from this node. Default 100,000. */
   readonly pendingMax: number
+  /** Requests of functions and services that this node works on at a time. Default 10,000. */
+  readonly servingMax: number
   /** Connections and handshakes. Default 1,024. */
   readonly connectionsMax: number
   /** Bytes of one message. Default 8 MiB. */
@@ -27,6 +29,7 @@ export const defaults: Limits = {
   namesMax: 1_000_000,
   mailboxMax: 10_000,
   pendingMax: 100_000,
+  servingMax: 10_000,
   connectionsMax: 1_024,
   frameBytesMax: 8 * 1024 * 1024,
   queueBytesMax: 16 * 1024 * 1024,

@@ -25,12 +25,12 @@ export interface LinksOptions {
   readonly dialMillis: number
   /** Reasons of the membership against a peer, at its handshake. */
   readonly refuse: (peer: Handshake.Peer) => Handshake.Verdict | undefined
-  /** A link to a peer stands; the one before it, if any, is gone. */
-  readonly up: (link: Link) => void
+  /** A link to a peer stands, by dialling `dialled` if we did; the one before it, if any, is gone. */
+  readonly up: (link: Link, dialled: string | undefined) => void
   /** The link to a peer is gone, and no other has taken its place. */
   readonly down: (link: Link, reason: CloseReason) => void
-  /** A dial didn't lead to a link. */
-  readonly dialFailed: (address: string, reason: DialFailure) => void
+  /** A dial didn't lead to a link; `real`: the address of who is there by its own word, if it said one. */
+  readonly dialFailed: (address: string, reason: DialFailure, real?: string) => void
   /** Somebody else holds our name. */
   readonly superseded: (epoch: number, instance: number) => void
   /** A handshake failed for a reason that the user should know. */
@@ -101,13 +101,16 @@ export class Links {
     if (peer !== undefined && this.#byName.has(peer)) return
     if (this.#full()) return this.#options.dialFailed(address, "unreachable")
     this.#dialling.set(address, peer)
+    let real: string | undefined
     try {
       const connection = await this.#connect(address)
-      await this.#shake(connection, "us", address)
+      await this.#shake(connection, "us", address, (found) => {
+        real = found.address
+      })
     } catch (error) {
       if (this.#closed) return
       if (error instanceof PeerUnreachable) this.#options.dialFailed(address, reasonOf(error))
-      else this.#rejected(address, error)
+      else this.#rejected(address, error, real)
     } finally {
       this.#dialling.delete(address)
     }
@@ -139,14 +142,20 @@ export class Links {
     }
   }
 
-  async #shake(connection: Connection, initiator: Initiator, address: string): Promise<void> {
+  async #shake(
+    connection: Connection,
+    initiator: Initiator,
+    address: string,
+    met: (peer: Handshake.Peer) => void = () => {},
+  ): Promise<void> {
     this.#handshakes++
     try {
-      const local = this.#local(initiator)
+      const local = this.#local(initiator, met)
       const shake = initiator === "us" ? Handshake.initiate : Handshake.respond
       const { peer, rest } = await shake(connection, local)
       if (this.#closed) return connection.destroy()
-      this.#established(peer, initiator, connection, rest)
+      const dialled = initiator === "us" ? address : undefined
+      this.#established(peer, dialled, connection, rest)
     } catch (error) {
       connection.destroy()
       throw error instanceof Error ? error : new Error(`handshake with ${address} failed`)
@@ -155,12 +164,15 @@ export class Links {
     }
   }
 
-  #local(initiator: Initiator): Handshake.Local {
+  #local(initiator: Initiator, met: (peer: Handshake.Peer) => void): Handshake.Local {
     const { platform, cookie, identity } = this.#options
     return {
       identity: identity(),
       cookie,
-      admit: (peer) => this.#admit(peer, initiator),
+      admit: (peer) => {
+        met(peer)
+        return this.#admit(peer, initiator)
+      },
       timer: platform.timer,
       randomBytes: platform.randomBytes,
     }
@@ -181,10 +193,16 @@ export class Links {
     }
     const refused = this.#options.refuse(peer)
     if (refused !== undefined) return refused
-    if (initiator === "them" && this.#duplicate(peer, self.name)) {
-      return { _tag: "Reject", reason: "duplicate" }
-    }
+    const duplicate = initiator === "us" ? this.#reached(peer) : this.#duplicate(peer, self.name)
+    if (duplicate) return { _tag: "Reject", reason: "duplicate" }
     return { _tag: "Admit" }
+  }
+
+  /** Whether we are there already, having dialled another of the peer's addresses. */
+  #reached(peer: Handshake.Peer): boolean {
+    const link = this.#byName.get(peer.name)
+    if (link === undefined || link.initiator !== "us") return false
+    return link.peer.epoch === peer.epoch && this.#audible(link)
   }
 
   /** Whether the peer's connection should give way to one of ours, so that one of two survives. */
@@ -210,10 +228,11 @@ export class Links {
 
   #established(
     peer: Handshake.Peer,
-    initiator: Initiator,
+    dialled: string | undefined,
     connection: Connection,
     rest: Uint8Array,
   ): void {
+    const initiator: Initiator = dialled === undefined ? "them" : "us"
     const before = this.#byName.get(peer.name)
     if (before !== undefined) {
       const stays = before.peer.epoch > peer.epoch || this.#preferred(before, peer, initiator)
@@ -233,7 +252,7 @@ export class Links {
       },
     })
     this.#byName.set(peer.name, link)
-    this.#options.up(link)
+    this.#options.up(link, dialled)
     link.start(rest)
   }
 
@@ -247,10 +266,10 @@ export class Links {
 
   // --- failures ----------------------------------------------------------------------------------
 
-  #rejected(address: string, error: unknown): void {
+  #rejected(address: string, error: unknown, real: string | undefined): void {
     const reason = error instanceof Handshake.HandshakeFailed ? error.reason : "closed"
     if (reason === "self" || reason === "duplicate") {
-      return this.#options.dialFailed(address, reason)
+      return this.#options.dialFailed(address, reason, real)
     }
     this.#told(address, error)
     // A process that is being ended still accepts for a moment: that is no verdict, try again soon.

@@ -4,10 +4,9 @@
  *
  * @module
  */
-import { Reader } from "../wire/bytes.ts"
-import * as Value from "../wire/value.ts"
 import type { Cell } from "./cell.ts"
 import type { Method } from "./definition.ts"
+import * as States from "./states.ts"
 
 /** No user's method has this name: `Process.define` refuses it. */
 export const NAME = "$merge"
@@ -16,6 +15,7 @@ export const NAME = "$merge"
 export const method: Method = {
   name: NAME,
   kind: "call",
+  immediate: false,
   handler: (self, state) => merge(self as Cell, state),
 }
 
@@ -24,10 +24,7 @@ function merge(cell: Cell, bytes: unknown): void {
   const { handoff } = cell.hosted.definition.spec
   if (handoff?.merge === undefined || !(bytes instanceof Uint8Array)) return
   try {
-    const reader = new Reader(bytes)
-    const data = Value.read(reader)
-    if (!reader.done()) throw new Error("malformed state")
-    const theirs = handoff.restore === undefined ? data : handoff.restore(data as never)
+    const theirs = States.restore(cell.hosted.definition, bytes) as never
     cell.state = handoff.merge(cell.state, theirs)
   } catch {
     cell.hosted.host.mergeFailed(cell)

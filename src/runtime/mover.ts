@@ -5,17 +5,16 @@
  * @module
  */
 import type * as Cluster from "../core/cluster.ts"
-import type { Entry } from "../core/registry.ts"
+import * as Registry from "../core/registry.ts"
 import type { Orphan } from "../core/supervision.ts"
-import { Reader, Writer } from "../wire/bytes.ts"
 import type { Data, MovingProcess, MovingTimer } from "../wire/message.ts"
-import * as Value from "../wire/value.ts"
-import { type Cell, type Hosted, type Mail, more, STARTING, STOPPED, take } from "./cell.ts"
+import { type Cell, type Hosted, more, STARTING, STOPPED, take } from "./cell.ts"
 import * as Envelope from "./envelope.ts"
-import * as Merge from "./merge.ts"
+import type { Memberships } from "./memberships.ts"
 import type { Names } from "./names.ts"
 import type { Parts } from "./parts.ts"
 import type { Router } from "./router.ts"
+import * as States from "./states.ts"
 
 type Freeze = Extract<Cluster.Output, { readonly _tag: "Freeze" }>
 
@@ -34,11 +33,19 @@ interface Incoming {
   readonly arrivals: ReadonlyArray<{ readonly cell: Cell; readonly moving: MovingProcess }>
 }
 
+/** What has to do with processes that move. */
+export interface Belongings {
+  readonly names: Names
+  readonly router: Router
+  readonly memberships: Memberships
+}
+
 /** The slots on their way from and to one node. */
 export class Mover {
   readonly #parts: Parts
   readonly #names: Names
   readonly #router: Router
+  readonly #memberships: Memberships
   readonly #outgoing = new Map<number, Outgoing>()
   readonly #incoming = new Map<number, Incoming>()
   /** Processes that serve here and may still be passed messages by their old owner. */
@@ -46,10 +53,11 @@ export class Mover {
   /** Their names, by slot, until the old owner has passed on everything. */
   readonly #openLater = new Map<number, ReadonlyArray<string>>()
 
-  constructor(parts: Parts, names: Names, router: Router) {
+  constructor(parts: Parts, { names, router, memberships }: Belongings) {
     this.#parts = parts
     this.#names = names
     this.#router = router
+    this.#memberships = memberships
   }
 
   // --- leaving this node -------------------------------------------------------------------------
@@ -124,25 +132,22 @@ export class Mover {
     }
     const timers: Array<MovingTimer> = []
     for (const timer of state === undefined ? [] : (extra?.timers ?? [])) {
-      const args = encode(timer.args)
+      const args = States.encode(timer.args)
       if (args === undefined) continue
       timers.push({ inMillis: Math.max(0, Math.round(timer.at - now)), method: timer.method, args })
     }
     const restarts = (extra?.history ?? []).map((at) => Math.max(0, Math.round(now - at)))
-    return { name, meta, state, timers, restarts }
+    const entry = Registry.lookup(this.#parts.core.registry, name)
+    const { props, sticky = false } = entry ?? {}
+    const aliases = this.#names.aliasesOf(cell)
+    const groups = this.#memberships.packed(cell)
+    return { name, meta, state, timers, restarts, props, sticky, aliases, groups }
   }
 
   #capture(cell: Cell): Uint8Array | undefined {
-    const { handoff } = cell.hosted.definition.spec
-    try {
-      const captured = handoff?.capture === undefined ? cell.state : handoff.capture(cell.state)
-      const bytes = encode(captured)
-      if (bytes === undefined) this.#tellFailed(cell)
-      return bytes
-    } catch {
-      this.#tellFailed(cell)
-      return undefined
-    }
+    const state = States.capture(cell)
+    if (state === undefined) this.#tellFailed(cell)
+    return state
   }
 
   #tellFailed(cell: Cell): void {
@@ -164,7 +169,7 @@ export class Mover {
     for (const cell of moving.cells) {
       if (cell.status === STOPPED) continue
       const waiting = take(cell)
-      this.#names.left(cell, "handoff")
+      this.#names.left(cell, Registry.REASON.moved)
       this.#router.depart(cell, waiting, to)
     }
     this.#tell("HandoffEnded", to, moving.cells)
@@ -172,7 +177,14 @@ export class Mover {
 
   /** The new owner serves: what was kept for a revival can go. */
   forget(slot: number): void {
+    const moving = this.#outgoing.get(slot)
     this.#outgoing.delete(slot)
+    // Only now, so that its members are never missed: they are there twice for a moment.
+    this.#quit(moving)
+  }
+
+  #quit(moving: Outgoing | undefined): void {
+    for (const cell of moving?.cells ?? []) this.#memberships.end(cell, Registry.REASON.moved)
   }
 
   /** The new owner died before it served: the states that went there come back to life here. */
@@ -188,6 +200,7 @@ export class Mover {
       this.#serve(cell, packed)
       names.push(packed.name)
     }
+    this.#quit(moving)
     this.#router.retry()
     if (names.length > 0) this.#parts.events.emit({ _tag: "HandoffFailed", processes: names })
   }
@@ -224,10 +237,8 @@ export class Mover {
       more(cell).history = moving.restarts.map((age) => platform.now() - age)
     }
     if (moving.state === undefined) return cell
-    const { handoff } = hosted.definition.spec
     try {
-      const data = decode(moving.state)
-      processes.adopt(cell, handoff?.restore === undefined ? data : handoff.restore(data as never))
+      processes.adopt(cell, States.restore(hosted.definition, moving.state))
       return cell
     } catch {
       processes.remove(cell)
@@ -285,11 +296,16 @@ export class Mover {
   /** Registers a process that has its state and lets it work; one that starts anew is booted. */
   #serve(cell: Cell, moving: MovingProcess): void {
     const { processes } = this.#parts
-    if (cell.status === STARTING) return this.#names.boot(cell)
-    this.#names.register(cell)
+    this.#memberships.unpack(cell, moving.groups)
+    if (cell.status === STARTING) {
+      return this.#names.boot(cell, moving, () => this.#memberships.started(cell))
+    }
+    this.#names.register(cell, moving.props, moving.sticky)
+    for (const { name, generation, props } of moving.aliases)
+      this.#names.alias(cell, name, props, generation + 1)
     for (const timer of moving.timers) {
       try {
-        const args = decode(timer.args)
+        const args = States.decode(timer.args)
         processes.after(cell, timer.inMillis, timer.method, Array.isArray(args) ? args : [])
       } catch {
         // A timer for a method that this version doesn't have.
@@ -298,13 +314,14 @@ export class Mover {
     processes.arrive(cell)
   }
 
-  // --- crashes and conflicts ---------------------------------------------------------------------
+  // --- crashes ---------------------------------------------------------------------
 
   /** Processes of a dead node are started again here. */
   takeOver(from: string, orphans: ReadonlyArray<Orphan>): void {
     const { processes, events } = this.#parts
     const names: Array<string> = []
-    for (const { name, generation, meta } of orphans) {
+    for (const orphan of orphans) {
+      const { name, generation, meta } = orphan
       const over = (): void => this.#names.started(name)
       const hosted = this.#names.hosted(name)
       const gone = hosted === undefined || hosted.definition.spec.restart === "temporary"
@@ -312,42 +329,10 @@ export class Mover {
       if (gone || here) over()
       else {
         names.push(name)
-        this.#names.boot(processes.create(hosted, name, generation, meta), over)
+        this.#names.boot(processes.create(hosted, name, generation, meta), orphan, over)
       }
     }
     if (names.length > 0) events.emit({ _tag: "TakenOver", from, processes: names })
-  }
-
-  /** A name of ours belongs to a better claim: its process ends, and its state is offered for merging. */
-  lost(entry: Entry, winner: Entry): void {
-    const { processes, events } = this.#parts
-    const cell = processes.get(entry.pid)
-    const node = winner.table.owner
-    events.emit({ _tag: "ConflictLost", process: entry.name, winner: node })
-    if (cell === undefined || cell.name !== entry.name) {
-      return this.#names.aliasLost(entry.pid, entry.name)
-    }
-    const mergeable =
-      cell.hosted.definition.spec.handoff?.merge !== undefined && cell.status !== STARTING
-    const state = mergeable ? this.#capture(cell) : undefined
-    const waiting: Array<Mail> = take(cell)
-    this.#names.left(cell, "conflict")
-    if (state !== undefined) this.#offer(entry.name, state, OFFERS_MAX)
-    for (const mail of waiting) this.#router.dispatch(entry.name, mail, 1)
-  }
-
-  /** Sends the state of a process that lost its name to the one that has it, until that has taken it. */
-  #offer(name: string, state: Uint8Array, offers: number): void {
-    const { calls, platform, events } = this.#parts
-    calls
-      .make(name, Merge.method, [state], OFFER_MILLIS, undefined, (call) => {
-        this.#router.dispatch(name, call, 1)
-      })
-      .catch(() => {
-        if (this.#parts.stopped(name) !== undefined) return
-        if (offers <= 1) events.emit({ _tag: "HandoffFailed", processes: [name] })
-        else platform.timer(OFFER_RETRY_MILLIS, () => this.#offer(name, state, offers - 1))
-      })
   }
 
   #tell(tag: "HandoffStarted" | "HandoffEnded", to: string, cells: ReadonlyArray<Cell>): void {
@@ -357,33 +342,15 @@ export class Mover {
   }
 }
 
-/** How often a state is offered for merging, how long an answer may take, and the wait after it didn't. */
-const OFFERS_MAX = 10
-const OFFER_MILLIS = 5_000
-const OFFER_RETRY_MILLIS = 500
-
 /** What a frame holds besides states, and a process besides its own. */
 const FRAME_BYTES = 4_096
 const PROCESS_BYTES = 1_024
 
-function bytesOf({ state, meta, timers }: MovingProcess): number {
-  const args = timers.reduce((sum, timer) => sum + timer.args.length + 64, 0)
-  return PROCESS_BYTES + (state?.length ?? 0) + (meta?.length ?? 0) + args
-}
-
-function encode(value: unknown): Uint8Array | undefined {
-  const writer = new Writer(256)
-  try {
-    Value.write(writer, value)
-    return writer.take()
-  } catch {
-    return undefined
-  }
-}
-
-function decode(bytes: Uint8Array): unknown {
-  const reader = new Reader(bytes)
-  const value = Value.read(reader)
-  if (!reader.done()) throw new Error("malformed state")
-  return value
+function bytesOf({ state, meta, props, timers, groups, aliases }: MovingProcess): number {
+  let bytes = PROCESS_BYTES + (state?.length ?? 0) + (meta?.length ?? 0)
+  bytes += props?.bytes.length ?? 0
+  for (const { args } of timers) bytes += args.length + 64
+  for (const { group, meta } of groups) bytes += 3 * group.length + (meta?.length ?? 0)
+  for (const { name, props } of aliases) bytes += 3 * name.length + (props?.bytes.length ?? 0)
+  return bytes
 }

@@ -2,19 +2,25 @@
  * The names that this node serves: which definition a name belongs to, which process has it, and what the
  * core is told when that changes.
  *
- * A process's name is its definition's, a slash, and its key. Additional names start with the slash, which
- * no definition's name does; their registration holds the process's name.
+ * A process's name is its definition's, a slash, and its key; in front of that its supervisor and a colon,
+ * or the sign "@" when it belongs to its node. Additional names start with the slash; their registration
+ * holds the process's name.
  *
  * @module
  */
 import * as Registry from "../core/registry.ts"
-import * as Ring from "../core/ring.ts"
+import * as Restart from "../core/restart.ts"
+import * as Rings from "../core/rings.ts"
+import type { Orphan } from "../core/supervision.ts"
 import { Reader } from "../wire/bytes.ts"
+import { type MovingAlias, REASON_MAX } from "../wire/message.ts"
 import * as Value from "../wire/value.ts"
 import type { Cell, Hosted } from "./cell.ts"
 import type { AnyDefinition } from "./definition.ts"
 import { reasonOf, StartFailed } from "./errors.ts"
 import type { Parts } from "./parts.ts"
+
+const AT_SIGN = 64
 
 /** The names of one node. */
 export class Names {
@@ -28,15 +34,29 @@ export class Names {
 
   constructor(parts: Parts, definitions: ReadonlyArray<AnyDefinition>) {
     this.#parts = parts
-    for (const definition of definitions) this.#host(definition)
+    for (const definition of definitions) this.host(definition)
   }
 
-  #host(definition: AnyDefinition): void {
+  /**
+   * Hosts a definition from now on, under a supervisor. Throws a TypeError when it hosts another one of the
+   * same name there.
+   */
+  host(
+    definition: AnyDefinition,
+    supervisor = "",
+    intensity: Restart.Intensity = Restart.intensity,
+  ): void {
+    const head = supervisor === "" ? definition.name : `${supervisor}:${definition.name}`
+    const other = this.#hosted.get(head)
+    if (other?.definition === definition) return
+    if (other !== undefined)
+      throw new TypeError(`this node hosts another definition named ${definition.name}`)
     const { processes, limits } = this.#parts
-    this.#hosted.set(definition.name, {
+    this.#hosted.set(head, {
       definition,
       host: processes,
       mailboxMax: definition.spec.mailboxMax ?? limits.mailboxMax,
+      intensity: definition.spec.intensity ?? intensity,
       decodeInit: (meta) => {
         if (meta === undefined) return { ok: true, value: undefined }
         const reader = new Reader(meta)
@@ -48,7 +68,8 @@ export class Names {
 
   /** What this node hosts under the definition of this name; undefined when it doesn't. */
   hosted(name: string): Hosted | undefined {
-    return this.#hosted.get(name.slice(0, name.indexOf("/")))
+    const from = name.charCodeAt(0) === AT_SIGN ? 1 : 0
+    return this.#hosted.get(name.slice(from, name.indexOf("/")))
   }
 
   /** Whether a process of this name is being started here, and the registry doesn't have it yet. */
@@ -78,10 +99,19 @@ export class Names {
 
   // --- coming and going --------------------------------------------------------------------------
 
-  /** Enters a process into the registry. */
-  register(cell: Cell): void {
-    this.#booting.add(cell.name)
-    this.#put(cell.name, cell.generation, cell.pid, cell.meta)
+  /** Enters a process into the registry, with its metadata; `sticky` ones stay at this node. */
+  register(cell: Cell, props: Registry.Props | undefined, sticky: boolean): void {
+    const { name, generation, pid, meta } = cell
+    this.#booting.add(name)
+    this.#put(name, generation, pid, meta, props, sticky)
+  }
+
+  /** A process has crashed and begins anew here: who watches it learns of it. */
+  restarted(cell: Cell): void {
+    const { name, generation, pid, meta } = cell
+    const entry = Registry.lookup(this.#parts.core.registry, name)
+    if (entry === undefined || entry.table.owner !== this.#parts.name || entry.pid !== pid) return
+    this.#put(name, generation, pid, meta, entry.props, entry.sticky)
   }
 
   /** The registry knows a name: it needn't be remembered as being started. */
@@ -93,13 +123,17 @@ export class Names {
    * Starts a process that another node or a dead one had: its start argument is all there is. `over` is
    * called once it is registered, or won't be.
    */
-  boot(cell: Cell, over: () => void = () => {}): void {
+  boot(
+    cell: Cell,
+    { props, sticky = false }: Pick<Orphan, "props" | "sticky">,
+    over: () => void = () => {},
+  ): void {
     const { processes, events } = this.#parts
     const init = cell.hosted.decodeInit(cell.meta)
     this.#booting.add(cell.name)
     processes.boot(cell, init.value, (error) => {
       if (error === undefined) {
-        this.register(cell)
+        this.register(cell, props, sticky)
         events.emit({ _tag: "ProcessStarted", process: cell.name })
       } else {
         this.#booting.delete(cell.name)
@@ -113,32 +147,32 @@ export class Names {
   /** Tells the core that a start which it granted is over: the name is registered, or won't be. */
   started(name: string): void {
     const { driver, platform } = this.#parts
-    driver.input({ _tag: "Started", now: platform.now(), slot: Ring.slot(name) })
+    driver.input({ _tag: "Started", now: platform.now(), slot: Rings.slot(name) })
   }
 
-  /** A process ended for good: takes its names back. */
-  gone(cell: Cell): void {
+  /** A process ended for good: takes its names back, and says why to those who watch them. */
+  gone(cell: Cell, reason: string): void {
     const { registry } = this.#parts.core
     const entry = registry.index.get(cell.name)
-    if (entry?.table === registry.self && entry.pid === cell.pid) this.#delete(cell.name)
-    this.#unaliasAll(cell)
+    if (entry?.table === registry.self && entry.pid === cell.pid) this.#delete(cell.name, reason)
+    this.#unaliasAll(cell, reason)
   }
 
   /** A process goes on elsewhere, moved or under a better claim: lets go of it here. */
   left(cell: Cell, reason: string): void {
     this.#parts.processes.dismiss(cell, reason)
-    this.#unaliasAll(cell)
+    this.#unaliasAll(cell, reason)
   }
 
   // --- additional names --------------------------------------------------------------------------
 
   /** Enters an additional name for a process of this node. */
-  alias(cell: Cell, alias: string): void {
+  alias(cell: Cell, alias: string, props?: Registry.Props, generation = 1): void {
     const names = this.#aliases.get(cell.pid)
     if (names === undefined) this.#aliases.set(cell.pid, new Set([alias]))
     else names.add(alias)
     this.#aliasCount++
-    this.#put(alias, 1, cell.pid, new TextEncoder().encode(cell.name))
+    this.#put(alias, generation, cell.pid, new TextEncoder().encode(cell.name), props, false)
   }
 
   /** Takes an additional name back; false when this node doesn't hold it. */
@@ -147,8 +181,17 @@ export class Names {
     const entry = registry.index.get(alias)
     if (entry === undefined || entry.table !== registry.self) return false
     this.aliasLost(entry.pid, alias)
-    this.#delete(alias)
+    this.#delete(alias, "unregistered")
     return true
+  }
+
+  /** The additional names of a process, as they go along when it moves. */
+  aliasesOf(cell: Cell): Array<MovingAlias> {
+    const { registry } = this.#parts.core
+    return [...(this.#aliases.get(cell.pid) ?? [])].map((name) => {
+      const entry = Registry.lookup(registry, name)
+      return { name, generation: entry?.generation ?? 1, props: entry?.props }
+    })
   }
 
   /** An additional name isn't this node's any more. */
@@ -158,25 +201,33 @@ export class Names {
     if (names?.size === 0) this.#aliases.delete(pid)
   }
 
-  #unaliasAll(cell: Cell): void {
+  #unaliasAll(cell: Cell, reason: string): void {
     const names = this.#aliases.get(cell.pid)
     if (names === undefined) return
     this.#aliases.delete(cell.pid)
     this.#aliasCount -= names.size
-    for (const alias of names) this.#delete(alias)
+    for (const alias of names) this.#delete(alias, reason)
   }
 
   // --- the registry ------------------------------------------------------------------------------
 
-  #put(name: string, generation: number, pid: number, meta: Uint8Array | undefined): void {
+  #put(
+    name: string,
+    generation: number,
+    pid: number,
+    meta: Uint8Array | undefined,
+    props: Registry.Props | undefined,
+    sticky: boolean,
+  ): void {
     const { driver, platform } = this.#parts
     const now = platform.now()
     const wall = platform.wall()
-    driver.input({ _tag: "Register", now, wall, name, generation, pid, meta })
+    driver.input({ _tag: "Register", now, wall, name, generation, pid, meta, props, sticky })
   }
 
-  #delete(name: string): void {
+  #delete(name: string, why: string): void {
     const { driver, platform } = this.#parts
-    driver.input({ _tag: "Unregister", now: platform.now(), name })
+    const reason = why.slice(0, REASON_MAX)
+    driver.input({ _tag: "Unregister", now: platform.now(), name, reason })
   }
 }

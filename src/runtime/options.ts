@@ -7,12 +7,16 @@ import type * as Context from "effect/Context"
 import * as Membership from "../core/membership.ts"
 import type * as Registry from "../core/registry.ts"
 import * as Ring from "../core/ring.ts"
+import type { Discovery } from "../discovery/discovery.ts"
 import type { Transport } from "../transport.ts"
 import type { AnyDefinition } from "./definition.ts"
 import type { EngineOptions } from "./engine.ts"
-import { InvalidOption } from "./errors.ts"
 import * as Limits from "./limits.ts"
 import { type Platform, uint32 } from "./platform.ts"
+import { InvalidOption } from "./rejections.ts"
+import type * as Remote from "./remote.ts"
+import type * as Supervisor from "./supervisor.ts"
+import { hosts } from "./supervisors.ts"
 
 /** How a node is started. Only `transport` has no default. */
 export interface NodeOptions {
@@ -26,8 +30,14 @@ export interface NodeOptions {
   readonly cluster?: string
   /** Addresses of nodes to join. They are tried for as long as the node runs; its own may be among them. */
   readonly connect?: ReadonlyArray<string>
+  /** Where else to look for nodes to join: see `Discovery`. Default: nowhere. */
+  readonly discovery?: Discovery | ReadonlyArray<Discovery>
+  /** The remote functions that this node serves from the start; see `node.serve`. */
+  readonly functions?: ReadonlyArray<Remote.AnyDefinition>
   /** The definitions this node hosts. A node without any is never given processes. */
   readonly processes?: ReadonlyArray<AnyDefinition>
+  /** The named supervisors this node knows; it hosts those that want its name and roles. */
+  readonly supervisors?: ReadonlyArray<Supervisor.AnyDefinition>
   /** How many processes this node gets relative to others: an integer from 1 to 64. Default 1. */
   readonly weight?: number
   /** What the node is for, as others see it. */
@@ -46,6 +56,9 @@ export interface NodeOptions {
   readonly signal?: AbortSignal
 }
 
+/** How long a node that looks for others waits for the first to be found before it serves alone. */
+const PATIENCE_MILLIS = 1_000
+
 const NAME = /^[A-Za-z0-9._@:-]{1,64}$/
 
 /**
@@ -60,7 +73,12 @@ export function resolve(
 ): EngineOptions {
   check(options)
   const name = options.name ?? `node-${uint32(platform).toString(36)}`
-  const { transport, weight = 1, processes = [] } = options
+  const { transport, weight = 1, processes = [], functions = [], discovery = [] } = options
+  const { roles = [] } = options
+  const supervisors = (options.supervisors ?? []).filter((each) => hosts(each, name, roles))
+  const own = supervisors.map((supervisor) => supervisor.name)
+  const hosted = processes.length === 0 ? own : ["", ...own]
+  const strategies = "kind" in discovery ? [discovery] : discovery
   const limits = { ...Limits.defaults, ...options.limits }
   const random = uint32(platform)
   const epoch = Math.floor(platform.wall()) * 1024 + (random % 1024)
@@ -72,6 +90,9 @@ export function resolve(
     cookie: options.cookie,
     transport,
     processes,
+    supervisors,
+    functions,
+    discovery: strategies,
     limits,
     platform,
     context,
@@ -84,15 +105,22 @@ export function resolve(
         epoch,
         instance,
         address,
-        weight: processes.length === 0 ? 0 : weight,
-        roles: options.roles ?? [],
+        weight: hosted.length === 0 ? 0 : weight,
+        roles,
+        hosts: hosted,
         seeds: seeds.filter((seed) => seed !== address),
         random,
         timing: timing(options.timing),
         membersMax: limits.membersMax,
       },
-      supervision: { rebalance: options.rebalance ?? "active" },
+      supervision: {
+        rebalance: options.rebalance ?? "active",
+        passive: supervisors
+          .filter(({ spec }) => spec.rebalance === "passive")
+          .map((supervisor) => supervisor.name),
+      },
       policy: options.conflict ?? "oldest",
+      patienceMillis: strategies.length > 0 ? PATIENCE_MILLIS : 0,
     }),
   }
 }
@@ -114,15 +142,19 @@ function check(options: NodeOptions): void {
     const problem = `must be an integer from 1 to ${Ring.WEIGHT_MAX}, got ${weight}`
     throw new InvalidOption("weight", problem)
   }
-  const seen = new Set<string>()
-  for (const { name } of processes) {
-    if (seen.has(name)) {
-      throw new InvalidOption("processes", `lists two definitions named ${name}`)
-    }
-    seen.add(name)
-  }
+  unique("processes", processes)
+  unique("functions", options.functions ?? [])
+  unique("supervisors", options.supervisors ?? [])
   for (const [limit, max] of Object.entries({ ...Limits.defaults, ...limits })) {
     if (!(max >= 1)) throw new InvalidOption(`limits.${limit}`, `must be at least 1, got ${max}`)
+  }
+}
+
+function unique(option: string, definitions: ReadonlyArray<{ readonly name: string }>): void {
+  const seen = new Set<string>()
+  for (const { name } of definitions) {
+    if (seen.has(name)) throw new InvalidOption(option, `lists two definitions named ${name}`)
+    seen.add(name)
   }
 }
 

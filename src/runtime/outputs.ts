@@ -6,14 +6,21 @@
 import type * as Cluster from "../core/cluster.ts"
 import type * as Membership from "../core/membership.ts"
 import { Writer } from "../wire/bytes.ts"
+import type { Conflicts } from "./conflicts.ts"
 import * as Envelope from "./envelope.ts"
 import type { NodeEvent } from "./events.ts"
+import type { Groups } from "./groups.ts"
+import type { Indexes } from "./indexes.ts"
+import type { Monitors } from "./monitors.ts"
 import type { Mover } from "./mover.ts"
 import type { Names } from "./names.ts"
 import type { Parts } from "./parts.ts"
+import type { Registrations } from "./registrations.ts"
 import type { Reservations } from "./reservations.ts"
 import type { Router } from "./router.ts"
 import type { Starts } from "./starts.ts"
+import type { Supervisors } from "./supervisors.ts"
+import type { Topics } from "./topics.ts"
 
 /** The parts that the core has work for. */
 export interface Performers {
@@ -22,6 +29,13 @@ export interface Performers {
   readonly reservations: Reservations
   readonly router: Router
   readonly mover: Mover
+  readonly conflicts: Conflicts
+  readonly registrations: Registrations
+  readonly indexes: Indexes
+  readonly monitors: Monitors
+  readonly groups: Groups
+  readonly topics: Topics
+  readonly supervisors: Supervisors
   readonly life: Life
 }
 
@@ -67,13 +81,22 @@ export class Outputs {
   /** Carries out one output. */
   perform(output: Cluster.Output): void {
     const { links, events } = this.#parts
-    const { names, starts, reservations, router, life } = this.#by
+    const { names, starts, reservations, registrations, router, indexes, monitors, life } = this.#by
     switch (output._tag) {
       case "Changed":
-        if (output.after !== undefined) names.registered(output.name)
+        if (output.after === undefined) registrations.gone(output.name)
+        else names.registered(output.name)
         // Its owner has entered the name: the registry stands for the reservation now.
         reservations.served(output.name)
-        return router.changed(output.name, output.before, output.after)
+        router.changed(output.name, output.before, output.after)
+        indexes.changed(output.name, output.before, output.after)
+        this.#by.supervisors.changed(output)
+        return monitors.changed(output.name, output.before, output.after, output.reason)
+      case "Grouped":
+        return this.#grouped(output)
+      case "Won":
+        events.emit({ _tag: "ConflictWon", process: output.entry.name, loser: output.loser })
+        return
       case "Send": {
         const link = links.get(output.to)
         if (link !== undefined && !Envelope.core(link, output.message)) link.destroy()
@@ -109,6 +132,13 @@ export class Outputs {
     }
   }
 
+  #grouped(output: Extract<Cluster.Output, { readonly _tag: "Grouped" }>): void {
+    const { groups, topics } = this.#by
+    const kind = output.group[0]
+    if (kind === "g") groups.grouped(output)
+    else if (kind === "t" || kind === "p") topics.interest(output)
+  }
+
   #move(output: Move): void {
     const { mover } = this.#by
     switch (output._tag) {
@@ -131,7 +161,7 @@ export class Outputs {
       case "Takeover":
         return mover.takeOver(output.from, output.orphans)
       case "Lost":
-        return mover.lost(output.entry, output.winner)
+        return this.#by.conflicts.lost(output.entry, output.winner)
     }
   }
 

@@ -20,6 +20,7 @@ export type {
   Spec,
   Success,
 } from "./definition.ts"
+export { ignore } from "./definition.ts"
 
 const NAME = /^[A-Za-z][A-Za-z0-9._-]{0,63}$/
 const RESERVED = ["cast", "try", "with", "then", "name", "key", "constructor", "toJSON", "toString"]
@@ -80,7 +81,7 @@ function methods(
     if (typeof handler !== "function") {
       throw new TypeError(`Process.define: ${process}.${name} is not a function`)
     }
-    map.set(name, { name, kind, handler: handler as Method["handler"] })
+    map.set(name, { name, kind, immediate: false, handler: handler as Method["handler"] })
   }
   return map
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import type * as Context from "effect/Context"
+import type { Key } from "../core/key.ts"
 import * as Restart from "../core/restart.ts"
 import {
   Cell,
@@ -21,18 +22,22 @@ import {
   type Timer,
   take,
 } from "./cell.ts"
-import type { AnyDefinition, Method, Ref } from "./definition.ts"
-import { HandlerCrashed, NoMethod, NoProcess, reasonOf } from "./errors.ts"
+import { type AnyDefinition, ignore, type Joining, type Method, type Ref } from "./definition.ts"
+import { HandlerCrashed, NoMethod, NoProcess, reasonOf, StartIgnored } from "./errors.ts"
 import type { Platform } from "./platform.ts"
 import { Scheduler } from "./scheduler.ts"
 
 /** What the node does about its processes. */
 export interface Keeper {
-  /** A process is gone for good: take its name back. */
-  readonly gone: (cell: Cell, reason: string) => void
+  /** A process is gone for good, by itself or by crashing too often: take its name back. */
+  readonly gone: (cell: Cell, reason: string, crashed: boolean) => void
+  /** A process that crashed, or ended and is permanent, has begun anew. */
+  readonly restarted: (cell: Cell) => void
   /** A process crashed; it was restarted, or not. */
   readonly crashed: (cell: Cell, reason: string, restarted: boolean) => void
-  readonly ref: <P extends AnyDefinition>(definition: P, key: string) => Ref<P>
+  readonly ref: <P extends AnyDefinition>(definition: P, key: Key) => Ref<P>
+  readonly join: (cell: Cell, group: Key, options: Joining) => void
+  readonly leave: (cell: Cell, group: Key) => boolean
   /** The state of another process of this name could not be merged into this one. */
   readonly mergeFailed: (cell: Cell) => void
   /** A cast found a full mailbox. */
@@ -107,6 +112,7 @@ export class Processes implements Host {
       made,
       (state) => {
         if (cell.status === STOPPED) return done(new NoProcess(cell.name))
+        if (state === ignore) return this.#unborn(cell, new StartIgnored(cell.name), done)
         cell.state = state
         const error = this.#hook(() => cell.hosted.definition.spec.started?.(cell))
         if (error !== undefined) return this.#unborn(cell, error.thrown, done)
@@ -149,6 +155,7 @@ export class Processes implements Host {
 
   /** Puts a message into the process's mailbox; false when the mailbox is full. */
   deliver(cell: Cell, mail: Mail): boolean {
+    if (mail.method?.immediate === true && atWork(cell)) return this.#scheduler.answer(cell, mail)
     return this.#scheduler.deliver(cell, mail)
   }
 
@@ -187,22 +194,16 @@ export class Processes implements Host {
     const history = cell.extra?.history ?? []
     const type = spec.restart ?? "transient"
     const now = this.#platform.now()
-    const decision = Restart.decide(
-      type,
-      crashed,
-      history,
-      now,
-      spec.intensity ?? Restart.intensity,
-    )
+    const decision = Restart.decide(type, crashed, history, now, cell.hosted.intensity)
     if (crashed) this.#keeper.crashed(cell, reason, decision._tag === "Again")
-    if (decision._tag !== "Again") return this.#finish(cell, reason)
+    if (decision._tag !== "Again") return this.#finish(cell, reason, crashed)
     this.#release(cell)
     const extra = more(cell)
     extra.history = decision.history
     extra.stopping = undefined
     cell.status = STARTING
     const init = cell.hosted.decodeInit(cell.meta)
-    if (!init.ok) return this.#finish(cell, "its start argument can't be read")
+    if (!init.ok) return this.#finish(cell, "its start argument can't be read", true)
     // A state function that keeps failing counts as crashing, up to the same limit.
     this.#restart(cell, init.value)
   }
@@ -224,19 +225,20 @@ export class Processes implements Host {
         if (cell.status === STOPPED) return
         cell.state = state
         const error = this.#hook(() => cell.hosted.definition.spec.started?.(cell))
-        if (error !== undefined) failed(error.thrown)
-        else this.#scheduler.rest(cell)
+        if (error !== undefined) return failed(error.thrown)
+        this.#keeper.restarted(cell)
+        this.#scheduler.rest(cell)
       },
       failed,
     )
   }
 
-  #finish(cell: Cell, reason: string): void {
+  #finish(cell: Cell, reason: string, crashed = false): void {
     this.#hook(() => cell.hosted.definition.spec.stopping?.(cell, reason))
     const waiting = take(cell)
     this.remove(cell)
     for (const mail of waiting) mail.reply?.fail(new NoProcess(cell.name))
-    this.#keeper.gone(cell, reason)
+    this.#keeper.gone(cell, reason, crashed)
     rested(cell)
   }
 
@@ -310,8 +312,18 @@ export class Processes implements Host {
 
   // --- what handlers ask for ---------------------------------------------------------------------
 
+  /** A process joins a group. */
+  join(cell: Cell, group: Key, options: Joining): void {
+    this.#keeper.join(cell, group, options)
+  }
+
+  /** A process leaves a group. */
+  leave(cell: Cell, group: Key): boolean {
+    return this.#keeper.leave(cell, group)
+  }
+
   /** A reference for a handler. */
-  ref<P extends AnyDefinition>(definition: P, key: string): Ref<P> {
+  ref<P extends AnyDefinition>(definition: P, key: Key): Ref<P> {
     return this.#keeper.ref(definition, key)
   }
 
@@ -341,6 +353,11 @@ export class Processes implements Host {
     timers.add(timer)
     return timer.cancel
   }
+}
+
+/** Whether what doesn't wait for its turn can be done now: not while it is made, moved, or gone. */
+function atWork({ status }: Cell): boolean {
+  return status !== STARTING && status !== FROZEN && status !== STOPPED
 }
 
 /** Whoever waits for a process to come to rest needn't wait for one that has ended. */

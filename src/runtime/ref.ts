@@ -4,6 +4,8 @@
  *
  * @module
  */
+import * as Key from "../core/key.ts"
+import * as Data from "../wire/data.ts"
 import type { AnyDefinition, CallOptions, Method, Ref } from "./definition.ts"
 
 /** What a reference needs from its node. */
@@ -31,6 +33,12 @@ export const TIMEOUT_MILLIS: number = 5_000
 
 const TARGET: unique symbol = Symbol("skein/target")
 
+/** What is left of a reference that was sent with a message or written as JSON. */
+export interface Sent {
+  readonly name: string
+  readonly key: string
+}
+
 interface Handle {
   readonly [TARGET]: Aimed
   readonly key: string
@@ -44,14 +52,14 @@ interface Aimed extends Target {
 
 const prototypes = new WeakMap<AnyDefinition, object>()
 
-/** A reference to the process of this definition with this key. Costs no lookup. */
+/** A reference to the process of this definition that has this registered name. Costs no lookup. */
 export function make<P extends AnyDefinition>(
   caller: Caller,
   definition: P,
-  key: string,
+  name: string,
   options: CallOptions = {},
 ): Ref<P> {
-  const name = nameOf(definition, key)
+  const key = keyOf(name)
   const handle = Object.create(prototypeOf(definition))
   handle[TARGET] = { definition, key, name, cache: undefined, caller, options } satisfies Aimed
   handle.key = key
@@ -59,9 +67,27 @@ export function make<P extends AnyDefinition>(
   return handle
 }
 
-/** The registered name of a process. */
-export function nameOf(definition: AnyDefinition, key: string): string {
-  return `${definition.name}/${key}`
+/** The registered name of a process that the ring places. Throws a TypeError when it is no key. */
+export function nameOf(definition: AnyDefinition, key: Key.Key): string {
+  return `${definition.name}/${Key.text(key)}`
+}
+
+/** The text of the key in a process's registered name. */
+export function keyOf(name: string): string {
+  return name.slice(name.indexOf("/") + 1)
+}
+
+/**
+ * The registered name of a process that the ring places under this key, or of the one that a reference
+ * stood for before it was sent. Throws a TypeError when it is neither, or a reference of another definition.
+ */
+export function named(definition: AnyDefinition, of: Key.Key | Sent): string {
+  if (typeof of !== "object" || Array.isArray(of)) return nameOf(definition, of as Key.Key)
+  const { name } = of as Sent
+  const head = typeof name === "string" ? name.slice(0, name.indexOf("/")) : ""
+  if (head === definition.name || head === `@${definition.name}`) return name
+  if (head.endsWith(`:${definition.name}`)) return name
+  throw new TypeError(`${String(name)} is no reference to a process of ${definition.name}`)
 }
 
 /** Whom a reference means, or undefined for anything else. */
@@ -73,7 +99,7 @@ export function targetOf(ref: unknown): Target | undefined {
 function prototypeOf(definition: AnyDefinition): object {
   const known = prototypes.get(definition)
   if (known !== undefined) return known
-  const ref: Record<string, unknown> = {}
+  const ref: Record<string | symbol, unknown> = {}
   const tries: Record<string, unknown> = {}
   const casts: Record<string, unknown> = {}
   for (const [name, method] of definition.calls) {
@@ -88,13 +114,16 @@ function prototypeOf(definition: AnyDefinition): object {
     }
   }
   for (const [name, method] of definition.casts) {
-    casts[name] = function (this: Handle, ...args: ReadonlyArray<unknown>): void {
-      this[TARGET].caller.cast(this[TARGET], method, args)
+    casts[name] = function (this: Handle, ...args: ReadonlyArray<unknown>): unknown {
+      return this[TARGET].caller.cast(this[TARGET], method, args)
     }
   }
   ref.with = function (this: Handle, options: CallOptions): unknown {
-    const { caller, key, options: before } = this[TARGET]
-    return make(caller, definition, key, { ...before, ...options })
+    const { caller, name, options: before } = this[TARGET]
+    return make(caller, definition, name, { ...before, ...options })
+  }
+  ref[Data.PLAIN] = ref.toJSON = function (this: Handle): Sent {
+    return { name: this.name, key: this.key }
   }
   facet(ref, "cast", casts)
   facet(ref, "try", tries)
@@ -112,7 +141,8 @@ function facet(prototype: object, name: string, methods: object): void {
   Object.defineProperty(prototype, name, {
     get(this: Handle): unknown {
       const made = Object.create(methods, { [TARGET]: { value: this[TARGET] } })
-      Object.defineProperty(this, name, { value: made })
+      // (Configurable, so that a proxy may give something else for it.)
+      Object.defineProperty(this, name, { value: made, configurable: true })
       return made
     },
   })

@@ -5,7 +5,7 @@
  * @module
  */
 import * as Registry from "../core/registry.ts"
-import * as Ring from "../core/ring.ts"
+import * as Rings from "../core/rings.ts"
 import { Timeout } from "./errors.ts"
 import type { Inquiries } from "./inquiries.ts"
 import type { Parts } from "./parts.ts"
@@ -34,7 +34,7 @@ export class Reservations {
    */
   async reserve(name: string, timeoutMillis: number): Promise<string | undefined> {
     const { core, name: self } = this.#parts
-    const at = Ring.owner(core.supervision.ring, name) ?? self
+    const at = Rings.owner(core.supervision.rings, name) ?? self
     if (at === self) return this.here(name, self)
     const answer = await this.#inquiries.ask(at, { _tag: "Reserve", name }, timeoutMillis)
     if (answer?._tag !== "Reserved") {

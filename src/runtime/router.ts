@@ -5,7 +5,7 @@
  * @module
  */
 import * as Registry from "../core/registry.ts"
-import * as Ring from "../core/ring.ts"
+import * as Rings from "../core/rings.ts"
 import * as Value from "../wire/value.ts"
 import { Call } from "./calls.ts"
 import { type Cell, FROZEN, type Mail, STARTING, STOPPED } from "./cell.ts"
@@ -189,13 +189,13 @@ export class Router implements Caller {
       const link = links.get(to)
       if (link !== undefined) return this.#transmit(link, 0, name, mail, hops)
     }
-    const slot = Ring.slot(name)
+    const slot = Rings.slot(name)
     const { supervision, registry } = core
     const moving = supervision.incoming.has(slot) || supervision.outgoing.has(slot)
     const coming = moving || this.#starts.pending(name)
     if (coming || this.#names.recoverable(name)) return this.#hold(name, mail)
     const holder =
-      Registry.grant(registry, slot)?.table.owner ?? Ring.ownerOfSlot(supervision.ring, slot)
+      Registry.grant(registry, slot)?.table.owner ?? Rings.ownerOfSlot(supervision.rings, slot)
     if (holder === undefined) return this.#fail(mail, new NoProcess(name))
     if (holder === core.registry.name) {
       return supervision.firm ? this.#fail(mail, new NoProcess(name)) : this.#hold(name, mail)
@@ -271,7 +271,9 @@ export class Router implements Caller {
     const call = calls.get(id)
     if (call === undefined) return
     const { process } = call
-    if (!(error instanceof NoProcess)) return call.fail(error)
+    // (Of a process that was meant by its id alone its node may not know the name.)
+    if (!(error instanceof NoProcess) || (error.process !== "" && error.process !== process))
+      return call.fail(error)
     const exists =
       core.registry.index.get(process) !== undefined || this.#names.recoverable(process)
     if (exists && call.retries < RETRIES_MAX && call.method !== undefined) {

@@ -69,6 +69,15 @@ export class Scheduler {
     return true
   }
 
+  /** Handles a call ahead of everything, beside what the process is busy with. Its handler doesn't throw. */
+  answer(cell: Cell, { method, args, reply }: Mail): boolean {
+    void Promise.resolve(method?.handler(cell, ...args)).then(
+      (value) => reply?.succeed(value),
+      (error: unknown) => reply?.fail(error),
+    )
+    return true
+  }
+
   /**
    * Handles what a process has waiting now, ahead of its turn. Only for callers outside of all handlers:
    * some hosts hand over megabytes from a socket before any turn comes.

@@ -4,10 +4,11 @@
  *
  * @module
  */
-import * as Ring from "../core/ring.ts"
+import * as Rings from "../core/rings.ts"
 import { Writer } from "../wire/bytes.ts"
 import type { Data } from "../wire/message.ts"
 import * as Value from "../wire/value.ts"
+import { Delegations, type Placer } from "./delegations.ts"
 import * as Envelope from "./envelope.ts"
 import {
   Aborted,
@@ -18,6 +19,7 @@ import {
   Overloaded,
   reasonOf,
   StartFailed,
+  StartIgnored,
   Timeout,
   TooLarge,
   UnknownDefinition,
@@ -28,11 +30,17 @@ import type { Parts } from "./parts.ts"
 import { Sweep } from "./sweep.ts"
 
 /** A start under way: one of ours, or one that came from another node. */
-interface Start {
+export interface Start {
   readonly id: number
   readonly name: string
   readonly meta: Uint8Array | undefined
+  /** Its metadata, encoded. */
+  readonly props: Uint8Array | undefined
   readonly exclusive: boolean
+  /** The node that is to run it; empty for whom the ring or the supervisor says. */
+  readonly at: string
+  /** With which generation, once the slot's holder has allowed it; 0 before. */
+  readonly generation: number
   readonly deadline: number
   hops: number
   /** The node it was sent on to. */
@@ -44,6 +52,13 @@ interface Start {
 export interface StartOptions {
   /** Fail with AlreadyRegistered when the process is running already. Default false: return it. */
   readonly exclusive?: boolean
+  /**
+   * The node that is to run it, instead of the one that the ring says. There it stays until that node
+   * leaves or dies. Fails with Unreachable when there is no such member.
+   */
+  readonly at?: string
+  /** The process's metadata: see `node.update` and `node.find`. */
+  readonly meta?: unknown
   /** Milliseconds until the start fails with Timeout. Default 5,000. */
   readonly timeout?: number
   /** Gives the start up when it fires; the process may be started all the same. */
@@ -64,12 +79,16 @@ export class Starts {
   readonly #sweep: Sweep
   #lastId = 0
   readonly #starts = new Map<number, Start>()
-  /** Starts of a name that wait for one under way here. */
+  /** Starts of a name that wait for one under way from here. */
   readonly #here = new Map<string, Array<Start>>()
+  readonly #delegations: Delegations
+  readonly #placer: Placer
 
-  constructor(parts: Parts, names: Names) {
+  constructor(parts: Parts, names: Names, placer: Placer) {
     this.#parts = parts
     this.#names = names
+    this.#placer = placer
+    this.#delegations = new Delegations(parts, () => ++this.#lastId)
     this.#sweep = new Sweep(parts.platform, SWEEP_MILLIS, () => this.#expire())
   }
 
@@ -80,13 +99,33 @@ export class Starts {
 
   /** Starts a process where the ring says; resolves to the node that runs it. */
   start(name: string, init: unknown, options: StartOptions): Promise<string> {
-    const { exclusive = false, timeout = 5_000, signal } = options
+    return this.#start(name, init, options, 0)
+  }
+
+  /**
+   * Starts a process that belongs to this node: it never moves, and ends with the node. Its name must be
+   * nobody else's yet.
+   */
+  spawn(name: string, init: unknown, options: StartOptions): Promise<string> {
+    return this.#start(name, init, { ...options, at: this.#parts.name, exclusive: true }, 1)
+  }
+
+  /** The text of a key that no process of any node has had. */
+  fresh(): string {
+    const { name, core } = this.#parts
+    return `${name}.${core.registry.self.epoch.toString(36)}.${++this.#lastId}`
+  }
+
+  #start(name: string, init: unknown, options: StartOptions, generation: number): Promise<string> {
+    const { exclusive = false, at = "", timeout = 5_000, signal } = options
     const stopped = this.#parts.stopped(name)
     if (stopped !== undefined) return Promise.reject(stopped)
     if (signal?.aborted) return Promise.reject(new Aborted(name, "start", "not-executed"))
     let meta: Uint8Array | undefined
+    let props: Uint8Array | undefined
     try {
       meta = encoded(name, init, this.#parts.limits.frameBytesMax)
+      props = encoded(name, options.meta, this.#parts.limits.frameBytesMax)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -97,7 +136,10 @@ export class Starts {
         id,
         name,
         meta,
+        props,
         exclusive,
+        at,
+        generation,
         deadline: this.#parts.platform.now() + timeout,
         hops: 0,
         sentTo: undefined,
@@ -131,7 +173,8 @@ export class Starts {
       others.push(start)
       return
     }
-    const slot = Ring.slot(start.name)
+    if (start.generation > 0) return this.#launch(start, start.generation, () => {}, true)
+    const slot = Rings.slot(start.name)
     this.#parts.driver.input({ _tag: "Ask", now: platform.now(), id: start.id, slot })
   }
 
@@ -162,11 +205,44 @@ export class Starts {
       over()
       return this.#retry(start)
     }
-    this.#launch(start, generation, over)
+    const at = this.#placer.place(start.name, start.at)
+    if (at instanceof Error) {
+      over()
+      return start.done(at, "")
+    }
+    const placed = (): void => {
+      this.#placer.over(start.name)
+      over()
+    }
+    if (at === undefined || at === this.#parts.name)
+      return this.#launch(start, generation, placed, at !== undefined)
+    this.#here.set(start.name, [start])
+    this.#delegations.send(start, at, generation, (outcome) => {
+      placed()
+      if (outcome._tag === "Over") this.#settle(start.name, outcome.error, outcome.node)
+      else this.#anew(start.name)
+    })
   }
 
-  #launch(start: Start, generation: number, over: () => void): void {
-    const { name, meta } = start
+  /** The node that was to run it is gone: all who wait for this name begin again. */
+  #anew(name: string): void {
+    const waiting = this.#here.get(name) ?? []
+    this.#here.delete(name)
+    for (const one of waiting) if (this.#starts.has(one.id)) this.#retry(one)
+  }
+
+  /** A start that others of its name have waited for is over. */
+  #settle(name: string, error: Error | undefined, node: string): void {
+    const waiting = this.#here.get(name) ?? []
+    this.#here.delete(name)
+    waiting.forEach((one, i) => {
+      if (error !== undefined || i === 0) one.done(error, node)
+      else this.#exists(one, node)
+    })
+  }
+
+  #launch(start: Start, generation: number, over: () => void, sticky: boolean): void {
+    const { name, meta, props } = start
     const { processes, limits } = this.#parts
     const hosted = this.#names.hosted(name)
     const problem =
@@ -186,24 +262,19 @@ export class Starts {
     this.#here.set(name, [start])
     const cell = processes.create(hosted, name, generation, meta)
     processes.boot(cell, init.value, (error) => {
-      const waiting = this.#here.get(name) ?? []
-      this.#here.delete(name)
       if (error !== undefined) {
         over()
-        for (const one of waiting) one.done(new StartFailed(name, reasonOf(error)), "")
-        return
+        const failed =
+          error instanceof StartIgnored ? error : new StartFailed(name, reasonOf(error))
+        return this.#settle(name, failed, "")
       }
-      this.#names.register(cell)
+      const metadata = props === undefined ? undefined : { version: 1, bytes: props }
+      this.#names.register(cell, metadata, sticky)
       over()
       this.#parts.events.emit({ _tag: "ProcessStarted", process: name })
       const node = this.#parts.core.registry.index.get(name)?.table.owner ?? this.#parts.name
       // The answer goes out behind the registration, so that its receiver can look the name up.
-      this.#parts.driver.afterFlush(() => {
-        waiting.forEach((one, i) => {
-          if (i === 0) one.done(undefined, node)
-          else this.#exists(one, node)
-        })
-      })
+      this.#parts.driver.afterFlush(() => this.#settle(name, undefined, node))
     })
   }
 
@@ -214,9 +285,21 @@ export class Starts {
     const link = this.#parts.links.get(to)
     if (link === undefined || start.hops >= HOPS_MAX) return this.#retry(start)
     start.sentTo = to
-    const { name, meta, exclusive, hops } = start
+    const { name, meta, props, exclusive, at, hops } = start
     const origin = this.#parts.name
-    Envelope.data(link, { _tag: "Start", id, origin, name, meta, exclusive, hops: hops + 1 })
+    const generation = 0
+    Envelope.data(link, {
+      _tag: "Start",
+      id,
+      origin,
+      name,
+      meta,
+      props,
+      exclusive,
+      at,
+      generation,
+      hops: hops + 1,
+    })
   }
 
   /** No node hosts processes. */
@@ -238,13 +321,16 @@ export class Starts {
 
   /** Another node asks for a start. */
   receive(from: string, message: Extract<Data, { readonly _tag: "Start" }>): void {
-    const { name, meta, exclusive, hops } = message
+    const { name, meta, props, exclusive, at, generation, hops } = message
     const id = ++this.#lastId
     this.#open({
       id,
       name,
       meta,
+      props,
       exclusive,
+      at,
+      generation,
       deadline: this.#parts.platform.now() + FOREIGN_MILLIS,
       hops,
       sentTo: undefined,
@@ -263,11 +349,13 @@ export class Starts {
 
   /** The node that was asked has answered. */
   answered(id: number, error: Error | undefined, node: string): void {
+    if (this.#delegations.answered(id, error, node)) return
     this.#starts.get(id)?.done(error, node)
   }
 
   /** A node is gone: starts are idempotent, so what it was asked is asked again. */
   linkDown(node: string): void {
+    this.#delegations.linkDown(node)
     for (const start of [...this.#starts.values()]) if (start.sentTo === node) this.#retry(start)
   }
 

@@ -149,7 +149,12 @@ function told(failure: unknown, sim: Sim, world: World, directory: string | fals
 }
 
 /** What is said so often that it would hide the rest. */
-const QUIET: ReadonlySet<string> = new Set(["RingChanged", "RingSettled", "MemberTrusted"])
+const QUIET: ReadonlySet<string> = new Set([
+  "RingChanged",
+  "RingSettled",
+  "MemberTrusted",
+  "ConnectionFailed",
+])
 
 function words({ _tag, ...data }: NodeEvent): string {
   return [_tag, ...Object.values(data).map((value) => String(value))].join(" ")

@@ -78,7 +78,7 @@ function copyObject(value: object, depth: number): unknown {
       return error
     }
     default:
-      throw Data.NOT_DATA
+      return copyPlain(Data.plain(value) as Fields, depth + 1)
   }
 }
 

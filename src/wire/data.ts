@@ -13,6 +13,9 @@ export const BIGINT_BYTES_MAX = 65_536
 /** What walks over values throw where one isn't data; {@link explain} finds out why by looking again. */
 export const NOT_DATA: unique symbol = Symbol("not data")
 
+/** Objects of a class with this method are sent as the plain object that it returns. */
+export const PLAIN: unique symbol = Symbol("plain")
+
 /** A value has no form that could be sent. */
 export class Unserializable extends Error {
   readonly _tag = "Unserializable"
@@ -150,6 +153,13 @@ export function explain(value: unknown): Unserializable {
   return found ?? new Unserializable("value", "changed")
 }
 
+/** The plain object that stands for another one. Throws {@link NOT_DATA} when there is none. */
+export function plain(object: object): object {
+  const give = (object as { readonly [PLAIN]?: unknown })[PLAIN]
+  if (typeof give !== "function") throw NOT_DATA
+  return give.call(object) as object
+}
+
 function search(value: unknown, path: string, above: Array<object>): Unserializable | undefined {
   if (typeof value === "function" || typeof value === "symbol") {
     return new Unserializable(path, typeof value)
@@ -160,6 +170,7 @@ function search(value: unknown, path: string, above: Array<object>): Unserializa
   if (typeof value !== "object" || value === null) return undefined
   if (above.includes(value)) return new Unserializable(path, "cycle")
   const kind = kindOf(value)
+  if (kind === "foreign" && PLAIN in value) return search(plain(value), path, above)
   const known = kind !== "foreign" && (kind !== "view" || viewOf(value) >= 0)
   if (!known) return new Unserializable(path, nameOf(value))
   if (kind === "view" || kind === "date") return undefined

@@ -6,7 +6,7 @@
  */
 import type { Claim } from "../core/claim.ts"
 import type { Message as Core } from "../core/cluster.ts"
-import type { Op } from "../core/table.ts"
+import type { Op, Props } from "../core/table.ts"
 import type { Codec } from "./schema.ts"
 import {
   array,
@@ -31,17 +31,25 @@ export const KIND = {
   failure: 4,
   forward: 5,
   data: 6,
+  /** Something asked of a node, and that its answer isn't waited for any more. */
+  request: 7,
+  abandon: 8,
+  /** A message of a topic. */
+  publish: 9,
 } as const
 
 /** The longest name of a process or method on the wire, in UTF-16 code units. */
 export const NAME_MAX: number = 1024
 const NODE_MAX = 128
+/** The longest reason why a name or a membership ended, in UTF-16 code units. */
+export const REASON_MAX = 256
 const ADDRESS_MAX = 512
 const MEMBERS_MAX = 65_536
 const LIST_MAX = 1_000_000
 const META_BYTES_MAX = 16 * 1024 * 1024
 
 const name = string(NAME_MAX)
+const reason = string(REASON_MAX)
 const node = string(NODE_MAX)
 
 const claim: Codec<Claim> = struct({
@@ -56,9 +64,14 @@ const claim: Codec<Claim> = struct({
   instance: u32,
   weight: u8,
   roles: array(node, 256),
+  hosts: array(node, 256),
 })
 
 const move = struct({ slot: uint, generation: uint })
+
+const props: Codec<Props | undefined> = optional(
+  struct({ version: uint, bytes: bytes(META_BYTES_MAX) }),
+)
 
 const op: Codec<Op> = union({
   Put: struct({
@@ -67,10 +80,22 @@ const op: Codec<Op> = union({
     pid: uint,
     time: uint,
     meta: optional(bytes(META_BYTES_MAX)),
+    props,
+    sticky: bool,
   }),
-  Delete: struct({ name }),
+  Delete: struct({ name, reason }),
   Grant: move,
   Release: struct({ slot: uint }),
+  Describe: struct({ name, props }),
+  Join: struct({
+    group: name,
+    pid: uint,
+    name,
+    time: uint,
+    online: bool,
+    meta: optional(bytes(META_BYTES_MAX)),
+  }),
+  Quit: struct({ group: name, pid: uint, reason }),
 })
 
 const table = struct({ owner: node, epoch: uint, seq: uint })
@@ -108,7 +133,13 @@ export const core: Codec<Core> = union({
     slot: uint,
     generation: uint,
     names: array(
-      struct({ name, generation: uint, meta: optional(bytes(META_BYTES_MAX)) }),
+      struct({
+        name,
+        generation: uint,
+        meta: optional(bytes(META_BYTES_MAX)),
+        props,
+        sticky: optional(bool),
+      }),
       LIST_MAX,
     ),
   }),
@@ -129,6 +160,24 @@ export interface MovingProcess {
   readonly timers: ReadonlyArray<MovingTimer>
   /** Ages of its recent restarts in milliseconds, for the restart intensity. */
   readonly restarts: ReadonlyArray<number>
+  readonly props: Props | undefined
+  readonly sticky: boolean
+  readonly aliases: ReadonlyArray<MovingAlias>
+  readonly groups: ReadonlyArray<MovingMembership>
+}
+
+/** An additional name on its way with its process. */
+export interface MovingAlias {
+  readonly name: string
+  readonly generation: number
+  readonly props: Props | undefined
+}
+
+/** A process's membership of a group on its way with it. */
+export interface MovingMembership {
+  readonly group: string
+  readonly online: boolean
+  readonly meta: Uint8Array | undefined
 }
 
 /** An error on the wire: one of ours by its tag, or one that a handler declares, encoded. */
@@ -151,6 +200,11 @@ export type Data =
       readonly meta: Uint8Array | undefined
       readonly exclusive: boolean
       readonly hops: number
+      readonly props: Uint8Array | undefined
+      /** The node that is to run it; empty for whom the ring or the supervisor says. */
+      readonly at: string
+      /** With which generation, once the slot's holder has allowed it; 0 before. */
+      readonly generation: number
     }
   | { readonly _tag: "Started"; readonly id: number; readonly node: string }
   | { readonly _tag: "NotStarted"; readonly id: number; readonly error: WireError }
@@ -181,6 +235,13 @@ const moving: Codec<MovingProcess> = struct({
   state: optional(bytes(META_BYTES_MAX)),
   timers: array(timer, LIST_MAX),
   restarts: array(millis, 1024),
+  props,
+  sticky: bool,
+  aliases: array(struct({ name, generation: uint, props }), LIST_MAX),
+  groups: array(
+    struct({ group: name, online: bool, meta: optional(bytes(META_BYTES_MAX)) }),
+    LIST_MAX,
+  ),
 })
 
 /** Errors between nodes. */
@@ -202,6 +263,9 @@ export const data: Codec<Data> = union({
     meta: optional(bytes(META_BYTES_MAX)),
     exclusive: bool,
     hops: u8,
+    props: optional(bytes(META_BYTES_MAX)),
+    at: node,
+    generation: uint,
   }),
   Started: struct({ id: uint, node }),
   NotStarted: struct({ id: uint, error }),

@@ -7,7 +7,8 @@
  * - an object that occurs twice comes back as two, and is sent twice; one that contains itself can't be sent;
  * - errors come back with their name, message and own enumerable properties, as instances of Error or,
  *   if of that name, of TypeError and its like;
- * - Buffers come back as Uint8Arrays.
+ * - Buffers come back as Uint8Arrays;
+ * - references and locations come back as plain objects with their properties.
  *
  * Each value is a byte that says what it is, then its content. Common things fit into that byte: small
  * integers, the length of short strings, arrays and objects. Typed arrays are in the machine's byte
@@ -149,7 +150,7 @@ function writeObject(writer: Writer, value: object, depth: number): void {
     case "error":
       return writeError(writer, value as Error, depth + 1)
     default:
-      throw Data.NOT_DATA
+      return writePlain(writer, Data.plain(value) as Fields, depth + 1)
   }
 }
 

@@ -157,6 +157,7 @@ export function alive(name: string): Claim {
     instance: 5,
     weight: 1,
     roles: [],
+    hosts: [""],
   }
 }
 

@@ -84,8 +84,8 @@ export class Bench {
     Registry.step(this.registry, { _tag: "Message", now: this.now, from: owner, message })
   }
 
-  name(name: string, generation: number = 1): void {
-    const put = { _tag: "Put", wall: 1, name, generation, pid: 1, meta: undefined } as const
+  name(name: string, generation: number = 1, sticky: boolean = false): void {
+    const put = { _tag: "Put", wall: 1, name, generation, pid: 1, meta: undefined, sticky } as const
     Registry.step(this.registry, put)
     this.step({ _tag: "Placed", name })
   }

@@ -96,6 +96,7 @@ describe("valid", () => {
       ...[{ hard: Array.from({ length: 33 }, (_, i) => `n${i + 10}`) }, { hard: null }],
       ...[{ phase: "gone" }, { address: 5 }, { address: "x".repeat(513) }],
       ...[{ instance: -1 }, { instance: 2 ** 32 }, { weight: 65 }, { weight: 0.5 }],
+      ...[{ hosts: [1] }, { hosts: null }, { hosts: Array.from({ length: 257 }, () => "h") }],
       ...[{ roles: [1] }, { roles: "web" }, { roles: Array.from({ length: 257 }, () => "r") }],
     ]
     for (const part of wrong) {
@@ -121,7 +122,7 @@ describe("hash", () => {
     ]
     for (const part of others) assert.notEqual(Claims.hash({ ...base, ...part }), Claims.hash(base))
     assert.equal(
-      Claims.hash({ ...base, accusers: ["a"], address: "b", roles: [] }),
+      Claims.hash({ ...base, accusers: ["a"], address: "b", roles: [], hosts: [] }),
       Claims.hash(base),
     )
     assert.equal(Claims.hash(base), 226_417_154)
@@ -141,6 +142,7 @@ function claim(part: Partial<Claim>): Claim {
     instance: 7,
     weight: 1,
     roles: ["web"],
+    hosts: [""],
     ...part,
   }
 }
@@ -162,6 +164,7 @@ const claims: fc.Arbitrary<Claim> = fc
       instance: fc.integer({ min: 0, max: 1 }),
       weight: fc.integer({ min: 0, max: 1 }),
       roles: fc.array(fc.constantFrom("web", "db"), { maxLength: 2 }),
+      hosts: fc.array(fc.constantFrom("", "db"), { maxLength: 2 }),
     },
     { noNullPrototype: true },
   )

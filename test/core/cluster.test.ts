@@ -65,7 +65,7 @@ describe("histories without stalls and partitions", () => {
       settle(network)
       const after = holders(network)
       for (const name of NAMES) {
-        const owner = Ring.owner(joiner.state.supervision.ring, name)
+        const owner = Ring.owner(joiner.state.supervision.rings.main, name)
         assert.equal(after.get(name), owner === "joiner" ? "joiner" : before.get(name))
         const moved = owner === "joiner" ? 2 : 1
         assert.equal(network.served.get(name)?.generation, moved, name)

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import * as Claims from "../../src/core/claim.ts"
+import * as Contact from "../../src/core/contact.ts"
 import * as Membership from "../../src/core/membership.ts"
 import { Alone, accused, alive } from "./alone.ts"
 import { Members, memberOf, type Node } from "./scenes.ts"
@@ -55,6 +56,111 @@ describe("dialling", () => {
     })
     // The seed and the dead member count once each.
     for (const rate of rates) assert.ok(rate > 0.2 && rate < 1.4, `${rates} per second`)
+  })
+})
+
+describe("addresses", () => {
+  test("that lead to a peer with another address of its own aren't dialled while it lives there", () => {
+    const me = new Alone([])
+    me.input({ _tag: "Connect", addresses: ["alias:1"] })
+    assert.deepEqual(me.dialled, ["alias:1"])
+    me.input({ _tag: "LinkUp", peer: "b", epoch: 1, address: "b:1", dialled: "alias:1" })
+    me.claims("b", [alive("b")], true)
+    me.run(5 * 60_000)
+    assert.deepEqual(me.dialled, ["alias:1"])
+    me.mute.add("b")
+    me.input({ _tag: "LinkDown", peer: "b", epoch: 1, reason: "reset" })
+    me.until(() => me.status("b") === "dead", 20_000)
+    me.dialled.length = 0
+    me.run(20_000)
+    assert.ok(me.dialled.includes("alias:1"))
+  })
+
+  test("that turn out to be somebody linked are left alone for as long as that is so", () => {
+    const me = new Alone(["b"])
+    me.input({ _tag: "Connect", addresses: ["alias:1"] })
+    me.input({ _tag: "DialFailed", address: "alias:1", reason: "duplicate", real: "b:1" })
+    me.dialled.length = 0
+    me.run(5 * 60_000)
+    assert.deepEqual(me.dialled, [])
+    assert.equal(Contact.nodeAt(me.state, "alias:1"), "b")
+  })
+
+  test("given by discovery are dialled as seeds, and no sooner when they are given again", () => {
+    const me = new Alone([])
+    const times: Array<number> = []
+    while (me.now < 60_000) {
+      me.input({ _tag: "Discovered", addresses: ["d:1", "me:1"] })
+      if (me.dialled.length > times.length) {
+        times.push(me.now)
+        me.input({ _tag: "DialFailed", address: "d:1", reason: "refused" })
+      }
+      me.now += 10
+      me.input({ _tag: "Tick" })
+    }
+    assert.ok(me.dialled.every((address) => address === "d:1"))
+    assert.ok(times.length > 15 && times.length < 30, `${times}`)
+  })
+
+  test("given by discovery to a node that leaves aren't dialled", () => {
+    const me = new Alone(["b"])
+    me.input({ _tag: "Leave" })
+    me.input({ _tag: "Discovered", addresses: ["d:1"] })
+    me.run(10_000)
+    assert.deepEqual(me.dialled, [])
+  })
+
+  test("that nobody wants any more aren't dialled, but for those given at birth", () => {
+    const me = new Alone([], { seeds: ["born:1"] })
+    me.input({ _tag: "Connect", addresses: ["c:1"] })
+    me.input({ _tag: "Discovered", addresses: ["d:1"] })
+    me.input({ _tag: "Forget", addresses: ["c:1", "d:1", "born:1", "unknown:1"] })
+    me.dialled.length = 0
+    me.run(60_000)
+    assert.ok(me.dialled.length > 5)
+    assert.deepEqual([...new Set(me.dialled)], ["born:1"])
+    me.input({ _tag: "Discovered", addresses: ["d:1"] })
+    assert.equal(me.dialled.at(-1), "d:1")
+  })
+
+  test("that nobody wants any more stay for as long as a member lives there", () => {
+    const me = new Alone([])
+    me.input({ _tag: "Connect", addresses: ["alias:1"] })
+    me.input({ _tag: "LinkUp", peer: "b", epoch: 1, address: "b:1", dialled: "alias:1" })
+    me.claims("b", [alive("b")], true)
+    me.input({ _tag: "Forget", addresses: ["alias:1"] })
+    me.run(5_000)
+    assert.ok(me.state.seeds.has("alias:1"))
+    me.mute.add("b")
+    me.input({ _tag: "LinkDown", peer: "b", epoch: 1, reason: "reset" })
+    me.until(() => me.status("b") === "dead", 20_000)
+    assert.ok(!me.state.seeds.has("alias:1"))
+    me.dialled.length = 0
+    me.run(60_000)
+    // As one of the dead it may come back where it was.
+    assert.deepEqual([...new Set(me.dialled)], ["b:1"])
+  })
+
+  test("are listed with who is there and how they stand", () => {
+    const me = new Alone(["b", "c", "d"], { seeds: ["b:1"] })
+    me.input({ _tag: "Connect", addresses: ["x:1", "y:1", "alias:1"] })
+    me.input({ _tag: "DialFailed", address: "y:1", reason: "refused" })
+    me.input({ _tag: "DialFailed", address: "alias:1", reason: "duplicate", real: "c:1" })
+    me.input({ _tag: "Disconnect", peer: "c" })
+    me.input({ _tag: "Disconnect", peer: "d" })
+    assert.deepEqual(Contact.list(me.state), [
+      { address: "b:1", node: "b", state: "connected" },
+      { address: "x:1", node: undefined, state: "dialling" },
+      { address: "y:1", node: undefined, state: "waiting" },
+      { address: "alias:1", node: "c", state: "disconnected" },
+      { address: "d:1", node: "d", state: "disconnected" },
+    ])
+    me.input({ _tag: "Forget", addresses: ["alias:1", "b:1"] })
+    me.input({ _tag: "Connect", addresses: ["d:1"] })
+    assert.deepEqual(
+      Contact.list(me.state).map(({ address, state }) => `${address} ${state}`),
+      ["b:1 connected", "x:1 dialling", "y:1 waiting", "d:1 dialling", "c:1 disconnected"],
+    )
   })
 })
 

@@ -4,6 +4,8 @@ import type { Claim } from "../../src/core/claim.ts"
 import * as Invariants from "../../src/core/invariants.ts"
 import type { Event } from "../../src/core/membership.ts"
 import * as Membership from "../../src/core/membership.ts"
+import * as Registry from "../../src/core/registry.ts"
+import * as Rings from "../../src/core/rings.ts"
 import { Members } from "./scenes.ts"
 
 describe("ordered", () => {
@@ -98,6 +100,83 @@ describe("the other predicates", () => {
   })
 })
 
+describe("unanimous", () => {
+  test("tells registries apart by servers, metadata, stickiness, slots and groups", () => {
+    const put = { _tag: "Put", wall: 1, name: "count/x", generation: 1, pid: 1 } as const
+    const join = { _tag: "Join", wall: 2, group: "g", pid: 1, name: "count/x" } as const
+    const same: ReadonlyArray<Registry.Input> = [
+      { ...put, meta: undefined, props: { version: 1, bytes: new Uint8Array([1]) } },
+      { _tag: "Grant", slot: 7, generation: 1 },
+      { ...join, online: true, meta: undefined },
+    ]
+    const more: ReadonlyArray<Registry.Input> = [
+      { ...put, generation: 2, meta: undefined },
+      { ...put, meta: undefined, sticky: true },
+      { _tag: "Delete", name: "count/x" },
+      { _tag: "Describe", name: "count/x", props: { version: 1, bytes: new Uint8Array([2]) } },
+      { _tag: "Describe", name: "count/x", props: { version: 2, bytes: new Uint8Array([1]) } },
+      { _tag: "Describe", name: "count/x", props: undefined },
+      { _tag: "Release", slot: 7 },
+      { _tag: "Grant", slot: 8, generation: 1 },
+      { ...join, online: false, meta: undefined },
+      { ...join, online: true, meta: new Uint8Array() },
+      { ...join, name: "count/y", online: true, meta: undefined },
+      { ...join, pid: 2, online: true, meta: undefined },
+      { ...join, group: "h", online: true, meta: undefined },
+      { _tag: "Quit", group: "g", pid: 1, reason: "" },
+    ]
+    const of = (inputs: ReadonlyArray<Registry.Input>): Registry.State => {
+      const state = Registry.init({ name: "a", epoch: 1 })
+      for (const input of inputs) Registry.step(state, input)
+      return state
+    }
+    assert.equal(Invariants.unanimous([]), undefined)
+    assert.equal(Invariants.unanimous([of(same), of(same)]), undefined)
+    for (const one of more) {
+      const wrong = Invariants.unanimous([of(same), of(same), of([...same, one])])
+      assert.notEqual(wrong, undefined, JSON.stringify(one))
+    }
+  })
+})
+
+describe("placed", () => {
+  const of = (...names: ReadonlyArray<string>): Registry.State => {
+    const state = Registry.init({ name: "a", epoch: 1 })
+    for (const name of names) {
+      const put = { _tag: "Put", wall: 1, name, generation: 1, pid: 1, meta: undefined } as const
+      Registry.step(state, { ...put, sticky: name.includes("stay") })
+      Registry.step(state, { _tag: "Grant", slot: Rings.slot(name), generation: 1 })
+    }
+    return state
+  }
+  const rings = Rings.make([
+    { id: "a", weight: 1, hosts: ["", "s", "p"] },
+    { id: "b", weight: 1, hosts: ["", "s", "p", "t"] },
+  ])
+  /** One of this kind that isn't a's by the ring. */
+  const foreign = (kind: string): string => {
+    for (let i = 0; ; i++) if (Rings.owner(rings, `${kind}/${i}`) === "b") return `${kind}/${i}`
+  }
+  const own = (kind: string): string => {
+    for (let i = 0; ; i++) if (Rings.owner(rings, `${kind}/${i}`) === "a") return `${kind}/${i}`
+  }
+
+  test("takes names that are where their supervisor's ring says, and those that needn't be", () => {
+    const fit = [own("x"), own("s:x"), foreign("stay"), foreign("s:stay"), foreign("p:x")]
+    const state = of(...fit, "@x/1", "/x", "plain")
+    assert.equal(Invariants.placed(state, rings, new Set([Rings.number("p")])), undefined)
+  })
+
+  test("tells names that are elsewhere, at nodes that don't host them, and slots that aren't held", () => {
+    const passive = new Set([Rings.number("t")])
+    for (const name of [foreign("x"), foreign("s:x"), foreign("p:x"), "t:x/1", "t:stay/1", "u:x/1"])
+      assert.notEqual(Invariants.placed(of(name), rings, passive), undefined, name)
+    const state = of(own("s:x"))
+    Registry.step(state, { _tag: "Release", slot: Rings.slot(own("s:x")) })
+    assert.notEqual(Invariants.placed(state, rings), undefined)
+  })
+})
+
 function follow(events: ReadonlyArray<Event>): string | undefined {
   const history = Invariants.history()
   return events
@@ -114,7 +193,16 @@ function changed(epoch: number, incarnation: number): Event {
 }
 
 function member(epoch: number, incarnation: number): Membership.Description {
-  return { name: "x", epoch, incarnation, phase: "up", address: "x:1", weight: 1, roles: [] }
+  return {
+    name: "x",
+    epoch,
+    incarnation,
+    phase: "up",
+    address: "x:1",
+    weight: 1,
+    roles: [],
+    hosts: [""],
+  }
 }
 
 function calm(): {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
+import * as Groups from "../../src/core/groups.ts"
 import * as Registry from "../../src/core/registry.ts"
 import type { World } from "./registries.ts"
 import * as Registries from "./registries.ts"
@@ -172,14 +173,136 @@ describe("regression 8", () => {
     const world = trio()
     for (const name of ["x", "y"]) Registries.put(world, "a", name)
     grant(world, "a", 5, 4)
+    for (const group of ["g", "h"]) Registries.join(world, "a", group, 3)
+    Registries.describe(world, "a", "x", 8)
+    Registries.join(world, "b", "g", 4)
     Registries.settle(world)
+    const before = Registries.lookup(world, "c", "x")?.props
+    const time = Groups.find(state(world, "c").groups, "g", "a", 3)?.time
     Registries.step(world, "a", { _tag: "Epoch", epoch: 9 })
     assert.deepEqual(new Set(Registries.site(world, "a").held), new Set(["x", "y"]))
     Registries.settle(world)
     assert.deepEqual(Registries.holders(world, "x"), ["a", "a", "a"])
     assert.equal(Registry.grant(state(world, "c"), 5)?.generation, 4)
+    assert.deepEqual(Registries.lookup(world, "c", "x")?.props, before)
+    // Its members are as old as before, so that they stand where they stood.
+    for (const seen of Registries.members(world, "g")) assert.deepEqual(seen, ["a 3", "b 4"])
+    const member = Groups.find(state(world, "c").groups, "g", "a", 3)
+    assert.equal(member?.time, time)
+    assert.equal(member?.table.epoch, 9)
     assert.deepEqual(orphans(world, "b"), [])
     assert.deepEqual(orphanSlots(world, "b"), [])
+  })
+})
+
+describe("members of groups", () => {
+  test("go with their node and come back with it, as they were", () => {
+    const world = trio()
+    for (const name of ["a", "b"]) Registries.join(world, name, "g", 1)
+    Registries.join(world, "a", "g", 2, { online: false, meta: new Uint8Array([1]) })
+    Registries.join(world, "a", "h", 2)
+    Registries.settle(world)
+    const before = Registries.members(world, "g")[2]
+    const member = Groups.find(state(world, "c").groups, "g", "a", 2)
+    Registries.down(world, "c", "a")
+    assert.deepEqual(Registries.members(world, "g")[2], ["b 1"])
+    assert.deepEqual([...Groups.all(state(world, "c").groups)], ["g"])
+    Registries.up(world, "c", "a")
+    assert.deepEqual(Registries.members(world, "g")[2], before)
+    assert.equal(Groups.find(state(world, "c").groups, "g", "a", 2), member)
+    assert.equal(Registries.table(world, "c", "a").memberships, 3)
+  })
+
+  test("are forgotten when their node starts again", () => {
+    const world = trio()
+    Registries.join(world, "a", "g", 1)
+    Registries.settle(world)
+    Registries.birth(world, "a", 2)
+    Registries.join(world, "a", "g", 5)
+    Registries.settle(world)
+    for (const seen of Registries.members(world, "g")) assert.deepEqual(seen, ["a 5"])
+  })
+
+  test("join once: who joins again is another member, as old as before", () => {
+    const world = trio()
+    Registries.join(world, "a", "g", 1)
+    Registries.join(world, "b", "g", 1)
+    Registries.join(world, "a", "g", 1, { online: false })
+    Registries.settle(world)
+    for (const seen of Registries.members(world, "g")) assert.deepEqual(seen, ["a 1", "b 1"])
+    assert.equal(Groups.find(state(world, "c").groups, "g", "a", 1)?.online, false)
+    Registries.step(world, "b", { _tag: "Quit", group: "g", pid: 2, reason: "" })
+    assert.equal(state(world, "b").self.seq, 1, "who isn't a member has nothing to say")
+  })
+})
+
+describe("the reason", () => {
+  const told = (change: (world: World) => void, at: string = "c"): ReadonlyArray<string> => {
+    const world = trio()
+    Registries.put(world, "a", "x")
+    Registries.join(world, "a", "g", 1)
+    Registries.settle(world)
+    const { reasons } = Registries.site(world, at)
+    reasons.length = 0
+    change(world)
+    Registries.settle(world)
+    return reasons
+  }
+
+  test("is what the owner says where it deletes a name or lets a member quit, on all nodes", () => {
+    for (const at of ["a", "c"]) {
+      const reasons = told((world) => {
+        Registries.step(world, "a", { _tag: "Delete", name: "x", reason: "stopped: enough" })
+        Registries.step(world, "a", { _tag: "Quit", group: "g", pid: 1, reason: "left" })
+      }, at)
+      assert.deepEqual(reasons, ["x: stopped: enough", "g: left"])
+    }
+  })
+
+  test("is that the node is down, and none where it is back", () => {
+    const reasons = told((world) => Registries.down(world, "c", "a"))
+    assert.deepEqual(reasons, ["x: node down", "g: node down", "g: ", "x: "])
+  })
+
+  test("is a move where a younger claim comes, and a conflict where it is as old", () => {
+    assert.deepEqual(
+      told((world) => Registries.put(world, "b", "x", 2)),
+      ["x: moved"],
+    )
+    const world = trio()
+    Registries.put(world, "b", "x")
+    Registries.step(world, "b", { _tag: "Flush" })
+    Registries.drain(world)
+    Registries.down(world, "a", "b")
+    Registries.put(world, "a", "x")
+    Registries.settle(world)
+    assert.deepEqual(Registries.holders(world, "x"), ["b", "b", "b"])
+    assert.deepEqual(Registries.site(world, "c").reasons, ["x: "])
+    assert.deepEqual(Registries.site(world, "a").reasons.slice(-1), ["x: conflict"])
+  })
+
+  test("is a crash where the same owner registers it anew, and none where it is only described", () => {
+    assert.deepEqual(
+      told((world) => Registries.put(world, "a", "x")),
+      ["x: crashed"],
+    )
+    assert.deepEqual(
+      told((world) => Registries.describe(world, "a", "x", 5)),
+      ["x: "],
+    )
+    assert.deepEqual(
+      told((world) => Registries.join(world, "a", "g", 1, { online: false })),
+      ["g: "],
+    )
+  })
+
+  test("isn't known where only a snapshot says that something is gone", () => {
+    const reasons = told((world) => {
+      Registries.step(world, "a", { _tag: "Delete", name: "x", reason: "stopped" })
+      Registries.step(world, "a", { _tag: "Quit", group: "g", pid: 1, reason: "left" })
+      Registries.forget(Registries.table(world, "a", "a"), 0)
+    })
+    assert.deepEqual(reasons, ["x: unknown", "g: unknown"])
   })
 })
 

@@ -62,6 +62,7 @@ const claim = fc.record(
     instance: fc.oneof(fc.constantFrom(0, 2 ** 32 - 1), nonsense),
     weight: fc.oneof(fc.constantFrom(0, 1, 64), nonsense),
     roles: fc.oneof(fc.constantFrom([], ["web"]), nonsense),
+    hosts: fc.oneof(fc.constantFrom([], [""], ["", "sup"], ["sup", "sup"]), nonsense),
   },
   { noNullPrototype: true },
 )
@@ -79,6 +80,7 @@ const plausible = fc.record(
     instance: fc.nat(2 ** 32 - 1),
     weight: fc.constantFrom(0, 1),
     roles: fc.constant([]),
+    hosts: fc.constantFrom([], [""], ["", "sup"]),
   },
   { noNullPrototype: true },
 )
@@ -109,12 +111,23 @@ const garbage = fc.oneof(
     arbitrary: fc.record({ _tag: fc.constant("Message"), from: peer, message }),
   },
   fc.record({ _tag: fc.constantFrom("Tick", "Synced", "Leave", "Drained", "Nonsense") }),
-  fc.record({ _tag: fc.constantFrom("LinkUp"), peer, epoch: nonsense, address: nonsense }),
+  fc.record({
+    _tag: fc.constantFrom("LinkUp"),
+    peer,
+    epoch: nonsense,
+    address: nonsense,
+    dialled: nonsense,
+  }),
   fc.record({ _tag: fc.constantFrom("LinkDown"), peer, epoch: nonsense, reason: nonsense }),
-  fc.record({ _tag: fc.constantFrom("DialFailed"), address: nonsense, reason: nonsense }),
+  fc.record({
+    _tag: fc.constantFrom("DialFailed"),
+    address: nonsense,
+    reason: nonsense,
+    real: nonsense,
+  }),
   fc.record({ _tag: fc.constantFrom("Heard"), peers: nonsense }),
   fc.record({ _tag: fc.constantFrom("Digest"), digest: nonsense }),
-  fc.record({ _tag: fc.constantFrom("Connect"), addresses: nonsense }),
+  fc.record({ _tag: fc.constantFrom("Connect", "Discovered", "Forget"), addresses: nonsense }),
   fc.record({ _tag: fc.constantFrom("Disconnect"), peer }),
   fc.record({ _tag: fc.constantFrom("Superseded"), epoch: nonsense, instance: nonsense }),
 )

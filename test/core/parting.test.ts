@@ -1,5 +1,7 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
+import * as Claims from "../../src/core/claim.ts"
+import * as Parting from "../../src/core/parting.ts"
 import { Alone, alive } from "./alone.ts"
 import { Members, memberOf, type Node, seen } from "./scenes.ts"
 
@@ -83,6 +85,93 @@ describe("parting", () => {
     net.run(2_000)
     net.crash(a, { machine: true })
     net.until("the third notices", () => seen(c, "Down", "n0") === 1, 6_000)
+  })
+
+  test("isn't undone by discovery, gossip, seeds or those who dial the dead", () => {
+    const net = new Members({ seed: 6 })
+    const nodes = net.together(3)
+    net.settle(nodes, 100)
+    const [a, b, c] = nodes as [Node, Node, Node]
+    a.input({ _tag: "Disconnect", peer: "n1" })
+    net.run(3_000)
+    const dials = [a.dials, b.dials]
+    for (let i = 0; i < 100; i++) {
+      a.input({ _tag: "Discovered", addresses: [b.address, c.address] })
+      b.input({ _tag: "Discovered", addresses: [a.address, c.address] })
+      net.run(3_000)
+    }
+    assert.deepEqual([a.dials, b.dials], dials)
+    assert.equal(memberOf(a, "n1").status, "dead")
+    assert.equal(memberOf(b, "n0").status, "dead")
+    b.input({ _tag: "Connect", addresses: [a.address] })
+    net.settle(nodes, 100)
+  })
+
+  test("isn't undone by an address that turns out to be the peer's, unless it is asked for since", () => {
+    const me = new Alone(["b", "c"])
+    const up = (dialled: string | undefined): boolean => {
+      me.input({ _tag: "LinkUp", peer: "c", epoch: 1, address: "c:1", dialled })
+      const connected = me.state.links.has("c")
+      me.input({ _tag: "LinkDown", peer: "c", epoch: 1, reason: "closed" })
+      return connected
+    }
+    me.input({ _tag: "Connect", addresses: ["alias:1", "other:1"] })
+    me.input({ _tag: "Disconnect", peer: "c" })
+    me.input({ _tag: "LinkDown", peer: "c", epoch: 1, reason: "closed" })
+    // It was asked for before, and c has been told: so it isn't its user's will, either.
+    assert.equal(up("alias:1"), false)
+    assert.equal(me.sent("c", "Bye").length, 2)
+    me.dialled.length = 0
+    me.run(5 * 60_000)
+    assert.ok(!me.dialled.includes("alias:1"))
+    assert.equal(me.status("c"), "dead")
+    me.input({ _tag: "Connect", addresses: ["other:1"] })
+    me.input({ _tag: "Disconnect", peer: "c" })
+    assert.equal(up("other:1"), false)
+    me.input({ _tag: "Connect", addresses: ["third:1"] })
+    assert.equal(up("third:1"), true)
+  })
+
+  test("by the peer's user isn't undone by an address of mine, but by my user", () => {
+    const me = new Alone(["b", "c"])
+    me.input({ _tag: "Connect", addresses: ["alias:1"] })
+    me.message("c", { _tag: "Bye" })
+    me.input({ _tag: "LinkUp", peer: "c", epoch: 1, address: "c:1", dialled: "alias:1" })
+    assert.ok(!me.state.links.has("c"))
+    // Now that it is known whose it is, it is as good as the peer's own.
+    me.input({ _tag: "Connect", addresses: ["alias:1"] })
+    me.input({ _tag: "LinkUp", peer: "c", epoch: 1, address: "c:1" })
+    assert.ok(me.state.links.has("c"))
+  })
+
+  test("holds again when the user gives up connecting before the peer has come", () => {
+    const me = new Alone(["b", "c"])
+    me.input({ _tag: "Disconnect", peer: "c" })
+    me.input({ _tag: "LinkDown", peer: "c", epoch: 1, reason: "closed" })
+    me.input({ _tag: "Connect", addresses: ["c:1"] })
+    assert.ok(Parting.parts(me.state, "c"))
+    me.input({ _tag: "Forget", addresses: ["c:1"] })
+    assert.ok(!Parting.parts(me.state, "c"))
+    me.input({ _tag: "LinkUp", peer: "c", epoch: 1, address: "c:1", dialled: "c:1" })
+    assert.ok(!me.state.links.has("c"))
+    me.dialled.length = 0
+    me.run(5 * 60_000)
+    assert.deepEqual(me.dialled, [])
+  })
+
+  test("is possible with whoever is linked or looked for, and once", () => {
+    const me = new Alone(["b", "c"])
+    const can = (name: string): boolean => Parting.parts(me.state, name)
+    assert.deepEqual(["b", "c", "me", "z"].map(can), [true, true, false, false])
+    me.input({ _tag: "Disconnect", peer: "b" })
+    assert.equal(can("b"), false)
+    me.input({ _tag: "LinkDown", peer: "c", epoch: 1, reason: "reset" })
+    assert.equal(can("c"), true)
+    me.input({ _tag: "LinkUp", peer: "z", epoch: 1, address: "z:1" })
+    assert.equal(can("z"), true)
+    me.claims("z", [{ ...alive("z"), rank: Claims.LEFT, incarnation: Claims.GONE }])
+    me.input({ _tag: "LinkDown", peer: "z", epoch: 1, reason: "closed" })
+    assert.equal(can("z"), false)
   })
 
   test("with a peer that hasn't noticed, and connecting again, makes it raise its incarnation", () => {

@@ -11,6 +11,9 @@ type Command =
   | readonly ["delete", node: number, key: number]
   | readonly ["grant", node: number, slot: number, generation: number]
   | readonly ["release", node: number, slot: number]
+  | readonly ["describe", node: number, key: number, worth: number]
+  | readonly ["join", node: number, group: number, how: number]
+  | readonly ["quit", node: number, group: number, how: number]
   | readonly ["flush", node: number]
   | readonly ["deliver" | "drop" | "repeat", index: number]
   | readonly ["burst", count: number]
@@ -26,6 +29,9 @@ const generation = fc.integer({ min: 1, max: 3 })
 const writing: fc.Arbitrary<Command> = fc.oneof(
   { weight: 6, arbitrary: fc.tuple(fc.constant("put" as const), node, key, generation) },
   { weight: 3, arbitrary: fc.tuple(fc.constant("delete" as const), node, key) },
+  { weight: 3, arbitrary: fc.tuple(fc.constant("describe" as const), node, key, generation) },
+  { weight: 4, arbitrary: fc.tuple(fc.constant("join" as const), node, key, many) },
+  { weight: 2, arbitrary: fc.tuple(fc.constant("quit" as const), node, key, many) },
   { weight: 2, arbitrary: fc.tuple(fc.constant("grant" as const), node, key, generation) },
   { weight: 1, arbitrary: fc.tuple(fc.constant("release" as const), node, key) },
   { weight: 3, arbitrary: fc.tuple(fc.constant("flush" as const), node) },
@@ -55,7 +61,8 @@ const commands: fc.Arbitrary<ReadonlyArray<Command>> = fc.array(command, {
   maxLength: 80,
   size: "max",
 })
-const policy: fc.Arbitrary<Registry.Policy> = fc.constantFrom("oldest", "newest")
+const simple = fc.constantFrom("oldest" as const, "newest" as const)
+const policy: fc.Arbitrary<Registry.Policy> = fc.oneof(simple, fc.constant(Registries.dearest))
 const size = fc.integer({ min: 2, max: 6 })
 
 function perform(world: World, [what, a, b, c]: Command): void {
@@ -65,7 +72,15 @@ function perform(world: World, [what, a, b, c]: Command): void {
   const flight = a % Math.max(1, world.flights.length)
   switch (what) {
     case "put":
-      return Registries.put(world, name, `key-${b}`, c, new Uint8Array([a, b]))
+      // One has metadata, one hasn't.
+      return Registries.put(
+        world,
+        name,
+        `key-${b}`,
+        c,
+        new Uint8Array([a, b]),
+        [a % 4, undefined][b % 2],
+      )
     case "delete":
       return Registries.step(world, name, { _tag: "Delete", name: `key-${b}` })
     case "grant":
@@ -76,6 +91,16 @@ function perform(world: World, [what, a, b, c]: Command): void {
       })
     case "release":
       return Registries.step(world, name, { _tag: "Release", slot: b })
+    case "describe":
+      return Registries.describe(world, name, `key-${b}`, c)
+    case "join": {
+      const meta = c % 3 === 0 ? undefined : new Uint8Array([c % 3])
+      return Registries.join(world, name, `group-${b % 3}`, c % 4, { online: c % 2 === 0, meta })
+    }
+    case "quit": {
+      const quit = { _tag: "Quit", group: `group-${b % 3}`, pid: c % 4, reason: "why" } as const
+      return Registries.step(world, name, quit)
+    }
     case "flush":
       return Registries.step(world, name, { _tag: "Flush" })
     case "deliver":
@@ -173,6 +198,20 @@ describe("replicas", () => {
     })
   })
 
+  test("26. and the same groups: who joined and hasn't quit, in the same order", () => {
+    check(200, (world) => {
+      Registries.settle(world)
+      const joined = [...world.sites].flatMap(([name, site]) =>
+        [...site.joined].map((id) => `${name} ${id}`),
+      )
+      const groups = [0, 1, 2].map((i) => `group-${i}`)
+      const members = groups.map((group) => Registries.members(world, group))
+      for (const seen of members) for (const one of seen) assert.deepEqual(one, seen[0])
+      const all = groups.flatMap((group, i) => members[i]?.[0]?.map((id) => `${id} ${group}`) ?? [])
+      assert.deepEqual(all.sort(), joined.sort())
+    })
+  })
+
   test("26. the same is true of grants: one holder for every slot that anybody holds", () => {
     check(100, (world) => {
       Registries.settle(world)
@@ -247,6 +286,7 @@ describe("claims", () => {
     owner: fc.constantFrom("a", "b", "c", "d"),
     generation,
     time: fc.nat({ max: 3 }),
+    worth: fc.nat({ max: 2 }),
   })
 
   test("23. the winner is a function of the set of claims, whatever the order they came in", () => {
@@ -258,7 +298,7 @@ describe("claims", () => {
         (rule, claims, order) => {
           const winners = [claims, shuffled(claims, order)].map((list) => {
             const state = Registry.init({ name: "z", epoch: 1, policy: rule })
-            for (const { owner, generation, time } of list) {
+            for (const { owner, generation, time, worth } of list) {
               Registry.step(state, { _tag: "MemberUp", now: 0, name: owner, epoch: 1 })
               const op = {
                 _tag: "Put",
@@ -267,16 +307,19 @@ describe("claims", () => {
                 pid: 1,
                 time,
                 meta: undefined,
+                props: { version: 1, bytes: new Uint8Array([worth]) },
+                sticky: false,
               } as const
               const message = { _tag: "Ops", owner, epoch: 1, from: 1, ops: [op] } as const
               Registry.step(state, { _tag: "Message", now: 0, from: owner, message })
             }
             return Registry.lookup(state, "x")?.table.owner
           })
-          const direction = rule === "oldest" ? 1 : -1
+          const direction = rule === "newest" ? -1 : 1
           const best = [...claims].sort(
             (a, b) =>
               b.generation - a.generation ||
+              (typeof rule === "function" ? b.worth - a.worth : 0) ||
               direction * (a.time - b.time) ||
               (a.owner < b.owner ? -1 : 1),
           )[0]
@@ -290,7 +333,7 @@ describe("claims", () => {
     fc.assert(
       fc.property(
         size,
-        policy,
+        simple,
         fc.array(generation, { minLength: 6, maxLength: 6 }),
         fc.array(many),
         (count, rule, generations, order) => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import fc from "fast-check"
+import * as Groups from "../../src/core/groups.ts"
 import type { Op } from "../../src/core/registry.ts"
 import * as Registry from "../../src/core/registry.ts"
 import type { World } from "./registries.ts"
@@ -33,7 +34,16 @@ describe("operations", () => {
   test("S11. what a stranger says, or anybody of a stranger, is not stored", () => {
     const world = Registries.create(3)
     Registries.up(world, "a", "b")
-    const op: Op = { _tag: "Put", name: "x", generation: 1, pid: 1, time: 1, meta: undefined }
+    const op: Op = {
+      _tag: "Put",
+      name: "x",
+      generation: 1,
+      pid: 1,
+      time: 1,
+      meta: undefined,
+      props: undefined,
+      sticky: false,
+    }
     const messages: ReadonlyArray<Registry.Message> = [
       { _tag: "Ops", owner: "c", epoch: 1, from: 1, ops: [op] },
       { _tag: "Snapshot", owner: "c", epoch: 1, seq: 1, part: 0, parts: 1, ops: [op] },
@@ -85,6 +95,57 @@ describe("snapshots", () => {
     assert.deepEqual([...state.grants.keys()].sort(), [1, 3, 4, 5])
     assert.equal(state.index.get("n1")?.generation, 2)
     assert.equal(Registries.table(world, "b", "a").names, 4)
+  })
+
+  test("S5. what is absent from a snapshot is gone: members of groups, and the events say so", () => {
+    const world = pair()
+    for (let pid = 0; pid < 5; pid++)
+      for (const group of ["g", "h"]) Registries.join(world, "a", group, pid)
+    Registries.join(world, "b", "g", 1)
+    Registries.settle(world)
+    for (const pid of [0, 3]) quit(world, "g", pid)
+    for (let pid = 0; pid < 5; pid++) quit(world, "h", pid)
+    Registries.join(world, "a", "g", 2, { online: false })
+    Registries.join(world, "a", "g", 4, { meta: new Uint8Array([9]) })
+    Registries.step(world, "a", { _tag: "Flush" })
+    world.flights = []
+    Registries.forget(Registries.table(world, "a", "a"), 0)
+    Registries.settle(world)
+    Registries.judge(world)
+    const { groups } = Registries.site(world, "b").state
+    assert.deepEqual(Registries.members(world, "g")[1], ["a 1", "a 2", "a 4", "b 1"])
+    assert.deepEqual([...Groups.all(groups)], ["g"])
+    assert.equal(Groups.find(groups, "g", "a", 2)?.online, false)
+    assert.deepEqual(Groups.find(groups, "g", "a", 4)?.meta, new Uint8Array([9]))
+    assert.equal(Registries.table(world, "b", "a").memberships, 3)
+  })
+
+  test("a snapshot brings metadata that differs, and tells of nothing that is the same", () => {
+    const world = pair()
+    for (const key of ["x", "y", "z"]) Registries.put(world, "a", key, 1, undefined, 1)
+    Registries.join(world, "a", "g", 1, { meta: new Uint8Array([1]) })
+    Registries.settle(world)
+    Registries.describe(world, "a", "x", 2)
+    // Its version begins anew: one that says nothing else differs all the same.
+    Registries.step(world, "a", { _tag: "Describe", name: "y", props: undefined })
+    Registries.describe(world, "a", "y", 3)
+    assert.equal(Registries.lookup(world, "a", "y")?.props?.version, 1)
+    const { state } = Registries.site(world, "b")
+    const { self } = Registries.site(world, "a").state
+    Registries.forget(self, 0)
+    world.flights = []
+    Registries.deliver(world, ask(4))
+    const outputs = world.flights.flatMap(
+      ({ message }) =>
+        Registry.step(state, { _tag: "Message", now: 0, from: "a", message }).outputs,
+    )
+    assert.deepEqual(
+      outputs.map((output) => output._tag === "Changed" && output.name),
+      ["x", "y"],
+    )
+    assert.deepEqual(Registry.lookup(state, "x")?.props?.bytes, new Uint8Array([2]))
+    assert.deepEqual(Registry.lookup(state, "y")?.props?.bytes, new Uint8Array([3]))
+    assert.equal(state.tables.get("a")?.seq, self.seq)
   })
 
   test("parts of snapshots by different nodes are never put together", () => {
@@ -166,6 +227,11 @@ describe("garbage", () => {
     fc.constantFrom(Number.NaN, -1, 0.5, 2 ** 53, Number.POSITIVE_INFINITY, 65_536),
     fc.integer({ min: -2, max: 5 }),
   )
+  const bytes = fc.constantFrom(undefined, new Uint8Array(), new Uint8Array([7]))
+  const props = fc.option(fc.record({ version: number, bytes: fc.constant(new Uint8Array([1])) }), {
+    nil: undefined,
+  })
+  const group = fc.constantFrom("", "g", "__proto__")
   const op: fc.Arbitrary<Op> = fc.oneof(
     fc.record({
       _tag: fc.constant("Put" as const),
@@ -173,9 +239,35 @@ describe("garbage", () => {
       generation: number,
       pid: number,
       time: number,
-      meta: fc.constant(undefined),
+      meta: bytes,
+      props,
+      sticky: fc.boolean(),
     }),
-    fc.record({ _tag: fc.constant("Delete" as const), name: fc.constantFrom("x", "y") }),
+    fc.record({
+      _tag: fc.constant("Delete" as const),
+      name: fc.constantFrom("x", "y"),
+      reason: fc.constantFrom("", "why"),
+    }),
+    fc.record({
+      _tag: fc.constant("Describe" as const),
+      name: fc.constantFrom("x", "y"),
+      props,
+    }),
+    fc.record({
+      _tag: fc.constant("Join" as const),
+      group,
+      pid: number,
+      name: fc.constantFrom("", "x"),
+      time: number,
+      online: fc.boolean(),
+      meta: bytes,
+    }),
+    fc.record({
+      _tag: fc.constant("Quit" as const),
+      group,
+      pid: number,
+      reason: fc.constantFrom("", "why"),
+    }),
     fc.record({
       _tag: fc.constant("Grant" as const),
       slot: number,
@@ -227,6 +319,10 @@ function pair(): World {
   const world = Registries.create(2)
   Registries.settle(world)
   return world
+}
+
+function quit(world: World, group: string, pid: number): void {
+  Registries.step(world, "a", { _tag: "Quit", group, pid, reason: "why" })
 }
 
 function ask(from: number): Registries.Flight {

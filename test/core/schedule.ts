@@ -182,7 +182,8 @@ export function served({ network, nodes, asked }: Outcome): void {
 /** 42: every name is where the ring says, and so is the right to start it. */
 export function placed({ network, nodes }: Outcome): void {
   for (const { state } of nodes) {
-    const wrong = Invariants.placed(state.registry, state.supervision.ring)
+    const { rings, passive } = state.supervision
+    const wrong = Invariants.placed(state.registry, rings, passive)
     assert.equal(wrong, undefined, `${network}`)
   }
 }

@@ -13,7 +13,7 @@ describe("equal scores", () => {
 
   test("go to the lower id, in tables made from nothing and in rankings", () => {
     const seeds = Int32Array.of(5, 5, 5)
-    const draws = { holders: Uint16Array.of(0, 1, 2), seeds, spreads: Int32Array.of(7, 7, 7) }
+    const draws = { holders: Uint32Array.of(0, 1, 2), seeds, spreads: Int32Array.of(7, 7, 7) }
     const members = [...both, C]
     assert.ok(Slots.tabulate(members, draws, undefined).owners.every((index) => index === 0))
     assert.deepEqual([...Slots.rank(draws, 9, 2)], [0, 1])

@@ -4,9 +4,12 @@ import * as Registry from "../../src/core/registry.ts"
 import * as Supervision from "../../src/core/supervision.ts"
 import { Bench, nameIn, slotOf, word } from "./bench.ts"
 
+const PROPS: Registry.Props = { version: 3, bytes: new Uint8Array([1, 2]) }
+
 describe("takeover", () => {
   const put = (name: string, generation: number): Registry.Op => {
-    return { _tag: "Put", name, generation, pid: 1, time: 1, meta: new Uint8Array([7]) }
+    const meta = new Uint8Array([7])
+    return { _tag: "Put", name, generation, pid: 1, time: 1, meta, props: PROPS, sticky: false }
   }
 
   test("the heir takes a slot with its names, and once, and nobody else does", () => {
@@ -18,7 +21,8 @@ describe("takeover", () => {
       bench.ring(["a", "b", "c"])
       bench.theirs("c", [{ _tag: "Grant", slot, generation: 4 }, put(name, 6)])
       const orphans = taken(bench)
-      const expected = [{ name, generation: 7, meta: new Uint8Array([7]) }]
+      const meta = new Uint8Array([7])
+      const expected = [{ name, generation: 7, meta, props: PROPS, sticky: false }]
       assert.deepEqual(orphans, mine ? expected : [])
       assert.equal(Registry.grant(bench.registry, slot)?.generation, mine ? 7 : undefined)
       bench.now += 100
@@ -45,7 +49,8 @@ describe("takeover", () => {
     const slot = slotOf("b", ["a", "b"])
     const bench = bereaved(slot)
     bench.agree("b")
-    const name = { name: nameIn(slot), generation: 1, meta: new Uint8Array([7]) }
+    const meta = new Uint8Array([7])
+    const name = { name: nameIn(slot), generation: 1, meta, props: PROPS, sticky: false }
     let tells = 0
     for (let i = 0; i < 20; i++) {
       bench.now += Supervision.timing.retryMillis
@@ -162,7 +167,7 @@ describe("takeover", () => {
       bench.step({ _tag: "Restored", slot, generation: 2, ok: true })
       if (released)
         bench.theirs("b", [
-          { _tag: "Delete", name },
+          { _tag: "Delete", name, reason: "" },
           { _tag: "Release", slot },
         ])
       const orphans = taken(bench, "b", ["a"])

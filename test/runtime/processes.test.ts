@@ -18,6 +18,9 @@ function busy(restart: "transient" | "temporary", gone: () => void) {
   })
   const processes = new Processes("a", Platform.live, Context.empty(), {
     gone,
+    restarted: () => {},
+    join: () => {},
+    leave: () => false,
     crashed: () => {},
     mergeFailed: () => {},
     ref: () => assert.fail("nobody asks for references"),
@@ -25,7 +28,8 @@ function busy(restart: "transient" | "temporary", gone: () => void) {
   })
   const definition: AnyDefinition = Busy
   const decodeInit = (): { ok: boolean; value: unknown } => ({ ok: true, value: undefined })
-  const hosted = { definition, host: processes, mailboxMax: 10, decodeInit }
+  const intensity = { max: 5, withinMillis: 10_000 }
+  const hosted = { definition, host: processes, mailboxMax: 10, decodeInit, intensity }
   const cell: Cell = processes.create(hosted, "Busy/1", 1, undefined)
   processes.boot(cell, undefined, (error) => assert.equal(error, undefined))
   const work = definition.calls.get("work")

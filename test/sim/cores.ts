@@ -9,6 +9,7 @@ import * as Ledger from "../../src/core/ledger.ts"
 import type * as Membership from "../../src/core/membership.ts"
 import * as Registry from "../../src/core/registry.ts"
 import * as Ring from "../../src/core/ring.ts"
+import * as Rings from "../../src/core/rings.ts"
 import type { Orphan } from "../../src/core/supervision.ts"
 import type { Table } from "../../src/core/table.ts"
 import { type Core, Cores } from "../../src/testing/cores/cores.ts"
@@ -17,9 +18,17 @@ import type { Complaint } from "../../src/testing/runs/check.ts"
 import type { Plan } from "../../src/testing/runs/plan.ts"
 import type { Subject } from "../../src/testing/runs/run.ts"
 import * as Simulation from "../../src/testing/simulation.ts"
+import * as Belongings from "./belongings.ts"
 
 const NAMES = 12
 const nameOf = (n: number): string => `count/${n % NAMES}`
+const otherOf = (n: number): string => Belongings.others[n % Belongings.others.length] as string
+const all: ReadonlyArray<string> = [
+  ...Array.from({ length: NAMES }, (_, n) => nameOf(n)),
+  ...Belongings.others,
+]
+/** What nodes host by their index, in turn, where there is a named supervisor. */
+const HOSTS = [["", Belongings.SUPERVISOR], [""], [Belongings.SUPERVISOR]]
 
 export const cores: Simulation.Simulation = {
   name: "cores",
@@ -28,8 +37,8 @@ export const cores: Simulation.Simulation = {
   faults: [...defaults, "drop", "duplicate"],
   faultsMax: 12,
   losses: true,
-  knobs: { passive: [0, 1], newest: [0, 1] },
-  operations: ["want", "bump"],
+  knobs: { passive: [0, 1], newest: [0, 1], supervisor: [0, 1] },
+  operations: ["want", "want", "want another", "bump", ...Belongings.operations],
   sometimes: [
     "two nodes served one name",
     "a name was taken over",
@@ -37,6 +46,9 @@ export const cores: Simulation.Simulation = {
     "a node slept",
     "an accusation was refuted",
     "a name conflict was decided",
+    "a sticky name was outside of its slot",
+    "a name of the supervisor went to another host",
+    "metadata was changed, and a group joined",
   ],
   bounds: Simulation.boundsOf({}),
   with: (plan, keep, body) => body(new Watched(plan, keep).subject),
@@ -51,17 +63,23 @@ class Watched extends Cores {
   readonly #selves = new Map<Core, Claim>()
   /** Who slept before the step under way. */
   #slept: Core | undefined
+  /** The operations on belongings that have done something. */
+  readonly #done = new Set<string>()
   #changed = false
+  /** There was a time when nobody hosted the named supervisor: what it had may be forgotten. */
+  #hostless = false
 
   constructor(plan: Plan, keep: boolean) {
-    const { passive, newest } = plan.knobs
+    const { passive, newest, supervisor } = plan.knobs
     super({
       name: cores.name,
       seed: plan.seed,
       keep,
       lax: true,
       rebalance: passive === 1 ? "passive" : "active",
+      passive: passive === 1 ? [Belongings.SUPERVISOR] : [],
       policy: newest === 1 ? "newest" : "oldest",
+      options: (index) => (supervisor === 1 ? { hosts: HOSTS[index % 3] as Array<string> } : {}),
     })
     this.#plan = plan
     this.watchers.add((node, event) => this.#event(node, event))
@@ -80,8 +98,16 @@ class Watched extends Cores {
       },
       operate: ({ node, operation, n }) => {
         const { full } = this
-        if (operation === "want") this.want(nameOf(n), full[node % Math.max(1, full.length)])
-        else this.bump(nameOf(n))
+        const at = full[node % Math.max(1, full.length)]
+        const name = all[n % all.length] as string
+        if (operation === "want") this.want(nameOf(n), at)
+        else if (operation === "want another") this.want(otherOf(n), at)
+        else if (Belongings.isOperation(operation)) {
+          const done = Belongings.operate(this, operation, { name, node: at, n })
+          if (done) this.#done.add(operation)
+          if (this.#done.has("label") && this.#done.has("enroll"))
+            this.#reached.set("metadata was changed, and a group joined", true)
+        } else this.bump(nameOf(n))
       },
       look: () => this.complaint ?? this.#rivals(),
       eventually: new Map<string, () => unknown>([
@@ -89,6 +115,7 @@ class Watched extends Cores {
         ["everybody has the same registry", () => this.#unanimous()],
         ["what everybody knew is served once", () => this.#served()],
         ["names are where the ring says", () => this.#placed()],
+        ["everybody knows metadata and members", () => Belongings.known(this.#serving)],
       ]),
       excuse: () => undefined,
       reached: () => this.#reached,
@@ -128,7 +155,7 @@ class Watched extends Cores {
     const { membership, supervision } = node.state
     const before = this.#selves.get(node)
     if (before === membership.self) return "slept, and is as it was"
-    return supervision.sure && supervision.ring.members.length > 1
+    return supervision.sure && supervision.rings.members.length > 1
       ? "slept, and is sure"
       : undefined
   }
@@ -149,15 +176,31 @@ class Watched extends Cores {
   override perform(node: Core, output: Parameters<Cores["perform"]>[1]): void {
     if (output._tag === "Freeze") {
       this.#reached.set("a name moved", true)
+      this.#supervised(output.names)
       this.#wrong(node, "only what must moves", this.#needless(node, output))
     }
     if (output._tag === "Takeover" && output.orphans.length > 0) {
       this.#reached.set("a name was taken over", true)
+      this.#supervised(output.orphans.map(({ name }) => name))
       for (const orphan of output.orphans)
         this.#wrong(node, "takeovers rise", this.#level(node, orphan))
     }
+    if (output._tag === "Settled") this.#outside(node)
     if (output._tag === "Lost") this.#reached.set("a name conflict was decided", true)
     super.perform(node, output)
+  }
+
+  #supervised(names: ReadonlyArray<string>): void {
+    if (names.some(Belongings.supervised))
+      this.#reached.set("a name of the supervisor went to another host", true)
+  }
+
+  #outside({ name, state }: Core): void {
+    for (const own of Registry.ownNames(state.registry)) {
+      const holder = Registry.grant(state.registry, Rings.slot(own))?.table.owner
+      if (Belongings.sticky(own) && holder !== name)
+        this.#reached.set("a sticky name was outside of its slot", true)
+    }
   }
 
   /** 32: who takes a name over stands above every claim of the dead that nobody has served since. */
@@ -173,9 +216,10 @@ class Watched extends Cores {
   /** 42: what the ring gives to a node stays, and everything does where names are to rest. */
   #needless(node: Core, { slot, names, to, leaving }: Freeze): string | undefined {
     const { registry, supervision } = node.state
+    if (!leaving && names.some(Belongings.sticky)) return `gives ${names} to ${to}, which stay`
     // Names that were left behind follow their slot, wherever that is.
     if (Registry.grant(registry, slot)?.table.owner !== node.name) return undefined
-    const owner = Ring.ownerOfSlot(supervision.ring, slot)
+    const owner = Rings.ownerOfSlot(supervision.rings, slot)
     if (owner === node.name) return `gives ${names} away, to ${to}, and owns it`
     if (this.#plan.knobs.passive === 1 && !leaving) return `gives ${names} to ${to}, and stays`
     return undefined
@@ -188,6 +232,9 @@ class Watched extends Cores {
   #rivals(): Complaint | undefined {
     if (!this.#changed) return undefined
     this.#changed = false
+    this.#hostless ||= !this.#serving.some(({ options }) =>
+      options.hosts?.includes(Belongings.SUPERVISOR),
+    )
     const byState = new Map(this.#serving.map((node) => [node.state, node]))
     if (this.#two([...byState.values()]) === undefined) return undefined
     this.#reached.set("two nodes served one name", true)
@@ -221,12 +268,14 @@ class Watched extends Cores {
   }
 
   #served(): string | undefined {
-    if (this.#serving.some(({ shell }) => shell.wanted.size > 0)) return "starts are under way"
-    for (let n = 0; n < NAMES; n++) {
-      const name = nameOf(n)
+    for (const { shell, state } of this.#serving)
+      for (const name of shell.wanted)
+        if (hosted(state, name)) return `the start of ${name} is under way`
+    for (const name of all) {
       const servers = this.servers(name).map((server) => server.name)
       if (servers.length > 1) return `${name} is served by ${servers.join(" and ")}`
-      if (servers.length === 0 && this.known.has(name)) return `${name} is gone`
+      const owed = this.known.has(name) && !(this.#hostless && Belongings.supervised(name))
+      if (servers.length === 0 && owed) return `${name} is gone`
       for (const { state, name: node } of this.#serving) {
         const holder = state.registry.index.get(name)?.table.owner
         if (holder !== servers[0]) return `${node} takes ${holder} for the server of ${name}`
@@ -236,9 +285,9 @@ class Watched extends Cores {
   }
 
   #placed(): string | undefined {
-    if (this.#plan.knobs.passive === 1) return undefined
     for (const { state } of this.#serving) {
-      const wrong = Invariants.placed(state.registry, state.supervision.ring)
+      const { rings, passive } = state.supervision
+      const wrong = Invariants.placed(state.registry, rings, passive)
       if (wrong !== undefined) return wrong
     }
     return undefined
@@ -264,6 +313,11 @@ function replicated(registries: ReadonlyArray<Registry.State>): string | undefin
 function rowsOf(state: Registry.State, table: Table): ReadonlySet<string> {
   const slots = Ledger.slotsOf(state, table).map((slot) => `slot ${slot}`)
   return new Set([...Ledger.namesOf(state, table), ...slots])
+}
+
+/** Whether somebody hosts the supervisor of a name. */
+function hosted({ supervision }: Core["state"], name: string): boolean {
+  return Ring.size(Rings.of(supervision.rings, Rings.supervisorOf(name))) > 0
 }
 
 type Freeze = Extract<Parameters<Cores["perform"]>[1], { readonly _tag: "Freeze" }>

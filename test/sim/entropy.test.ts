@@ -68,7 +68,7 @@ describe("S32. a netsplit", () => {
         await sim.until("a marks b down", () => a.whereis("bob") === undefined)
         await sim.settle()
         await b.register("new", bob, { mode: "local" })
-        b.unregister("old 0")
+        await b.unregister("old 0")
         let bytes = 0
         sim.rule((packet) => {
           if (packet.to === "a" && packet.what.includes("Ops")) bytes += packet.bytes
@@ -97,7 +97,7 @@ describe("S33. third parties", () => {
         await a.register("bob", user)
         await sim.until("c has bob", () => c.whereis("bob") !== undefined, "10 seconds")
         await sim.advance("10 seconds")
-        assert.equal(a.unregister("bob"), true)
+        assert.equal(await a.unregister("bob"), true)
         await sim.until("c has bob no more", () => c.whereis("bob") === undefined, "10 seconds")
         await sim.advance("10 seconds")
         assert.deepEqual(turns, ["a", undefined])
@@ -149,7 +149,7 @@ describe("S34. gaps", () => {
         for (let i = 0; i < 3; i++) {
           await a.register("bob", user)
           await sim.converged()
-          assert.equal(a.unregister("bob"), true)
+          assert.equal(await a.unregister("bob"), true)
           await sim.converged()
         }
         const each = ["a", undefined, "a", undefined, "a", undefined]
@@ -166,7 +166,7 @@ describe("S34. gaps", () => {
       cut(sim, a, c)
       const deaf = sim.rule(({ to, what }) => (to === "c" && /Ops/.test(what) ? "drop" : "pass"))
       for (let i = 0; i < 9_000; i++) void a.register(`n${i}`, user, { mode: "local" })
-      a.unregister("first")
+      await a.unregister("first")
       await sim.until("b has it all", () => b.count() === 9_001)
       await sim.advance("500 millis")
       assert.equal(c.count(), 2)
@@ -195,7 +195,7 @@ describe("S37. adding and removing", () => {
           b.clock.step(conflict === "newest" ? 1_000 : -1_000)
           const added = a.register("key", users[0], { mode: "local" })
           const replaced = b.register("key", users[1], { mode: "local" })
-          assert.equal(b.unregister("key"), true)
+          assert.equal(await b.unregister("key"), true)
           await Promise.all([added, replaced])
           await sim.converged()
           for (const node of sim.nodes) assert.equal(node.whereis("key")?.node, "a")
@@ -215,7 +215,7 @@ describe("S37. adding and removing", () => {
           ])
           await sim.converged()
           const keeper = sim.nodes.find(({ name }) => name === a.whereis("key")?.node) as SimNode
-          assert.equal(keeper.unregister("key"), true)
+          assert.equal(await keeper.unregister("key"), true)
           await sim.converged()
           await sim.advance("5 seconds")
           for (const node of [a, b]) assert.equal(node.whereis("key"), undefined)
@@ -252,7 +252,7 @@ describe("S37. adding and removing", () => {
           assert.equal(b.whereis("k")?.node, "a")
           sim.partition([a], [b])
           for (const name of ["x", "y"]) await a.register(name, user, { mode: "local" })
-          a.unregister("k")
+          await a.unregister("k")
           await sim.advance(length)
           assert.equal(b.whereis("x"), undefined)
           sim.heal()

@@ -1,17 +1,18 @@
 /**
  * Cores alone while nodes join and leave as planned, on links that are slow, clog and are lost; nobody dies.
  * So nothing excuses anything: a name has one server at any moment, its generation rises with every move,
- * each counter keeps its exact value, and nothing moves that needn't.
+ * each counter keeps its exact value, what else there is of it goes along, and nothing moves that needn't.
  *
  * @module
  */
 import * as Invariants from "../../src/core/invariants.ts"
-import * as Ring from "../../src/core/ring.ts"
+import * as Rings from "../../src/core/rings.ts"
 import { type Core, Cores } from "../../src/testing/cores/cores.ts"
 import type { Plan } from "../../src/testing/runs/plan.ts"
 import type { Pump } from "../../src/testing/runs/pump.ts"
 import type { Subject } from "../../src/testing/runs/run.ts"
 import * as Simulation from "../../src/testing/simulation.ts"
+import * as Belongings from "./belongings.ts"
 
 /** So many names operations ask for, */
 const NAMES = 48
@@ -23,6 +24,17 @@ const TRIES = 20
 const BEAT_MICROS = 15_000
 
 const nameOf = (n: number): string => `count/${n}`
+/** All that are there from the beginning, where there are others: what operations on belongings choose from. */
+const all: ReadonlyArray<string> = [
+  ...Array.from({ length: FIRST }, (_, n) => nameOf(n)),
+  ...Belongings.others,
+]
+
+/** What a node hosts where there is a named supervisor: of the first two, one at least stays. */
+function hostsOf(index: number): ReadonlyArray<string> {
+  if (index < 2) return ["", Belongings.SUPERVISOR]
+  return index % 2 === 0 ? [""] : [Belongings.SUPERVISOR]
+}
 
 /** The suite. */
 export const handover: Simulation.Simulation = {
@@ -34,9 +46,12 @@ export const handover: Simulation.Simulation = {
   // With longer ones the others would take a node for dead.
   lengthMax: "1500 millis",
   downMax: 1,
-  knobs: { passive: [0, 1] },
-  operations: ["want", "bump"],
-  sometimes: ["a name moved", "a name came back", "a move was given up", "somebody left"],
+  knobs: { passive: [0, 1], others: [0, 1] },
+  operations: ["want", "bump", ...Belongings.operations],
+  sometimes: [
+    ...["a name moved", "a name came back", "a move was given up", "somebody left"],
+    ...["a sticky name moved", "metadata and members moved"],
+  ],
   bounds: Simulation.boundsOf({}),
   with: (plan, keep, body) => body(new Exact(plan, keep).subject),
 }
@@ -46,18 +61,28 @@ class Exact extends Cores {
   readonly #plan: Plan
   readonly #reached = new Map(handover.sometimes.map((what) => [what, false]))
   /** By node and slot: the ring of the node when it got the slot. */
-  readonly #rings = new Map<Core, Map<number, Ring.Ring>>()
+  readonly #rings = new Map<Core, Map<number, Rings.Rings>>()
   readonly #settled = new Map<Core, { readonly settled: boolean; readonly firm: boolean }>()
   /** The ring that each node computed with before. */
-  readonly #before = new Map<Core, Ring.Ring>()
+  readonly #before = new Map<Core, Rings.Rings>()
+  /** The metadata that each name was given last, and the groups that it is a member of. */
+  readonly #labels = new Map<string, string>()
+  readonly #groups = new Map<string, ReadonlySet<string>>()
   #names = NAMES
   #excuse: string | undefined
   #forced = false
   #formed = false
 
   constructor(plan: Plan, keep: boolean) {
-    const rebalance = plan.knobs.passive === 1 ? "passive" : "active"
-    super({ name: handover.name, seed: plan.seed, keep, rebalance })
+    const { passive, others } = plan.knobs
+    super({
+      name: handover.name,
+      seed: plan.seed,
+      keep,
+      rebalance: passive === 1 ? "passive" : "active",
+      passive: passive === 1 ? [Belongings.SUPERVISOR] : [],
+      options: (index) => (others === 1 ? { hosts: hostsOf(index) } : {}),
+    })
     this.#plan = plan
     this.watchers.add((_, event) => {
       if (event._tag === "Down") this.#excuse = `${event.name} was taken for dead`
@@ -75,7 +100,8 @@ class Exact extends Cores {
       form: (pump) => this.#form(pump),
       operate: ({ node, operation, n }) => {
         const askers = this.#askers
-        if (operation === "bump") this.bump(nameOf(n % NAMES))
+        if (Belongings.isOperation(operation)) this.#operate(operation, node, n)
+        else if (operation === "bump") this.bump(nameOf(n % NAMES))
         else this.want(nameOf(n % NAMES), askers[node % Math.max(1, askers.length)])
       },
       look: () => this.complaint,
@@ -85,6 +111,7 @@ class Exact extends Cores {
         ["every name is served once", () => this.#served()],
         ["every counter is exact", () => this.#exact()],
         ["names are where the ring says", () => this.#placed()],
+        ["everybody knows metadata and members", () => this.#belongings()],
       ]),
       excuse: () => this.#excuse ?? (this.#forced ? "a word came too late" : undefined),
       reached: () => this.#reached,
@@ -97,9 +124,26 @@ class Exact extends Cores {
     this.cluster(this.#plan.nodes)
     while (!this.calm()) await pump.sleep(10_000)
     for (let n = 0; n < FIRST; n++) this.want(nameOf(n), this.full[n % this.full.length])
-    while (this.served.size < FIRST) await pump.sleep(10_000)
+    const others = this.#plan.knobs.others === 1 ? Belongings.others : []
+    for (const [n, name] of others.entries()) this.want(name, this.full[n % this.full.length])
+    while (this.served.size < FIRST + others.length) await pump.sleep(10_000)
+    // Every other one has something that is to go along with it.
+    if (others.length > 0)
+      for (let n = 0; n < all.length; n += 2)
+        for (const operation of ["label", "enroll"] as const) this.#operate(operation, 0, n)
     this.#formed = true
     this.#beat(this.world.now + this.#plan.horizon)
+  }
+
+  #operate(operation: Belongings.Operation, node: number, n: number): void {
+    const name = all[n % all.length] as string
+    const at = this.running[node % Math.max(1, this.running.length)]
+    if (!Belongings.operate(this, operation, { name, node: at, n })) return
+    if (operation === "label") this.#labels.set(name, Belongings.labelOf(n).join())
+    else if (operation !== "enlist") {
+      const process = this.servers(name)[0]?.shell.processes.get(name)
+      this.#groups.set(name, new Set(process?.groups))
+    }
   }
 
   /** Who may ask for names: not who takes itself for alone, as its first dials were lost. */
@@ -159,35 +203,40 @@ class Exact extends Cores {
 
   /** Everybody asks at once for a name whose owner is another one now, as not all of them know yet. */
   #rush(node: Core): void {
-    const { ring } = node.state.supervision
+    const { rings } = node.state.supervision
     const before = this.#before.get(node)
-    this.#before.set(node, ring)
+    this.#before.set(node, rings)
     if (!this.#formed || before === undefined) return
     for (let i = 0; i < TRIES; i++) {
       const name = nameOf(this.#names++)
-      if (Ring.owner(ring, name) === Ring.owner(before, name)) continue
+      if (Rings.owner(rings, name) === Rings.owner(before, name)) continue
       for (const each of this.#askers) each.shell.want(name)
       return
     }
   }
 
   #got(node: Core, slot: number): void {
-    const rings = this.#rings.get(node) ?? new Map<number, Ring.Ring>()
-    if (rings.has(slot)) this.#reached.set("a name came back", true)
-    this.#rings.set(node, rings.set(slot, node.state.supervision.ring))
+    const got = this.#rings.get(node) ?? new Map<number, Rings.Rings>()
+    if (got.has(slot)) this.#reached.set("a name came back", true)
+    this.#rings.set(node, got.set(slot, node.state.supervision.rings))
   }
 
   /** 42: nothing moves but away from who leaves and to who came. */
   #frugal(node: Core, { slot, to, names, leaving }: Freeze): void {
     if (names.length === 0) return
     this.#reached.set("a name moved", true)
+    if (names.some(Belongings.sticky)) this.#reached.set("a sticky name moved", true)
+    const rich = (name: string): boolean =>
+      this.#labels.has(name) && (this.#groups.get(name)?.size ?? 0) > 0
+    if (names.some(rich)) this.#reached.set("metadata and members moved", true)
     if (leaving) return
     const why = (what: string): void =>
       this.complain("only what must moves", `${node.name} gives ${names} to ${to}${what}`)
     if (this.#plan.knobs.passive === 1) return why(", and nobody leaves")
-    const ring = this.#rings.get(node)?.get(slot)
-    if (ring === undefined || Ring.ownerOfSlot(ring, slot) !== node.name) return
-    if (Ring.has(ring, to)) why(", which was there when it got them")
+    if (names.some(Belongings.sticky)) return why(", and some of them stay")
+    const rings = this.#rings.get(node)?.get(slot)
+    if (rings === undefined || Rings.ownerOfSlot(rings, slot) !== node.name) return
+    if (Rings.has(rings, to)) why(", which was there when it got them")
   }
 
   // --- in the end --------------------------------------------------------------------------------
@@ -213,10 +262,25 @@ class Exact extends Cores {
     return undefined
   }
 
+  /** Nobody died: so processes have what they were given, wherever they are by now. */
+  #belongings(): string | undefined {
+    for (const { shell } of this.running) {
+      for (const { name, props, groups } of shell.processes.values()) {
+        const label = this.#labels.get(name)
+        if (props?.bytes.join() !== label)
+          return `${name} was told that it is ${label}, and is ${props?.bytes.join()}`
+        const [those, these] = [[...(this.#groups.get(name) ?? [])], [...groups]]
+        if (those.sort().join() !== these.sort().join())
+          return `${name} joined ${those.join(" ")}, and is in ${these.join(" ")}`
+      }
+    }
+    return Belongings.known(this.running)
+  }
+
   #placed(): string | undefined {
-    if (this.#plan.knobs.passive === 1) return undefined
     for (const { state } of this.running) {
-      const wrong = Invariants.placed(state.registry, state.supervision.ring)
+      const { rings, passive } = state.supervision
+      const wrong = Invariants.placed(state.registry, rings, passive)
       if (wrong !== undefined) return wrong
     }
     return undefined

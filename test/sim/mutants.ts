@@ -94,7 +94,7 @@ const registry: ReadonlyArray<Mutant> = [
     edits: [
       edit(
         "src/core/rivals.ts",
-        'if (a.time !== b.time) return policy === "oldest" ? a.time < b.time : a.time > b.time\n' +
+        'if (a.time !== b.time) return policy === "newest" ? a.time > b.time : a.time < b.time\n' +
           "  return a.table.owner < b.table.owner",
         "return true",
       ),
@@ -162,14 +162,49 @@ const registry: ReadonlyArray<Mutant> = [
     name: "loser keeps claim",
     what: "who loses a name ends its process, and doesn't take its claim back",
     suite: "cores",
-    edits: [edit("src/core/ledger.ts", '  write(state, { _tag: "Delete", name }, outputs)\n', "")],
+    edits: [
+      edit(
+        "src/core/ledger.ts",
+        '  write(state, { _tag: "Delete", name, reason: REASON.conflict }, outputs)\n',
+        "",
+      ),
+    ],
     seed: 11,
+  },
+  {
+    name: "members left behind",
+    what: "processes of a member that is down are members of their groups still",
+    suite: "cores",
+    edits: [
+      edit(
+        "src/core/ledger.ts",
+        "    removeMember(state, table, group, pid, REASON.down, outputs)\n  if (entries",
+        "    if (group === undefined) removeMember(state, table, group, pid, REASON.down, outputs)\n  if (entries",
+      ),
+    ],
+    seed: 1,
+  },
+  {
+    name: "metadata not in snapshots",
+    what: "a snapshot of names whose metadata alone has changed changes nothing",
+    suite: "cores",
+    edits: [
+      edit(
+        "src/core/replication.ts",
+        "    entry.time === op.time &&\n" +
+          "    entry.props?.version === op.props?.version &&\n" +
+          "    equal(entry.props?.bytes, op.props?.bytes)\n",
+        "    entry.time === op.time\n",
+      ),
+    ],
+    besides: [shortLogs],
+    seed: 5,
   },
   {
     name: "loser lives",
     what: "who loses a name takes its claim back, and doesn't end its process",
     suite: "names",
-    edits: [edit("src/runtime/mover.ts", 'this.#names.left(cell, "conflict")', "")],
+    edits: [edit("src/runtime/conflicts.ts", "names.left(cell, Registry.REASON.conflict)", "")],
     seed: 4,
   },
 ]
@@ -261,11 +296,39 @@ const supervision: ReadonlyArray<Mutant> = [
     edits: [
       edit(
         "src/core/departure.ts",
-        "owner === state.name || (state.passive && !leaving)",
+        "owner === state.name || (stays(state, slot) && !leaving)",
         "owner === state.name",
       ),
     ],
     seed: 4,
+  },
+  {
+    name: "sticky moves",
+    what: "names that stay at their node follow their slot",
+    suite: "handover",
+    edits: [
+      edit(
+        "src/core/departure.ts",
+        "  if (state.leaveBy === Number.POSITIVE_INFINITY && Registry.lookup(registry, name)?.sticky) return\n",
+        "",
+      ),
+      edit("src/core/departure.ts", "function put({ state, registry }: At,", "function put(_: At,"),
+    ],
+    seed: 1,
+  },
+  {
+    name: "one ring for all",
+    what: "a node takes part in the rings of supervisors that it doesn't host",
+    suite: "handover",
+    edits: [
+      edit(
+        "src/core/rings.ts",
+        "  for (const member of sorted) {\n    for (const supervisor of member.hosts ?? DEFAULT) {",
+        "  const every = sorted.flatMap(({ hosts }) => hosts ?? DEFAULT)\n" +
+          "  for (const member of sorted) {\n    for (const supervisor of every) {",
+      ),
+    ],
+    seed: 1,
   },
   {
     name: "more moves than needed",

@@ -206,7 +206,7 @@ describe("nodes that come and go", () => {
         for (const key of keys(60)) {
           const home = moved.includes(key) ? joiner.name : before.get(key)
           assert.deepEqual(sim.owners(Child, key), [home])
-          if (moved.includes(key)) assert.equal(ends.get(key), `${before.get(key)}: handoff`)
+          if (moved.includes(key)) assert.equal(ends.get(key), `${before.get(key)}: moved`)
         }
       })
     }

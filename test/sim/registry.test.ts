@@ -47,7 +47,7 @@ describe("two registrations of one name", () => {
             assert.equal(node.whereis("x")?.node, winner)
             assert.equal(node.count(), 3)
           }
-          assert.deepEqual(lost(sim), [`${loser} lost x to ${winner}`])
+          assert.deepEqual(lost(sim), [`${loser} lost /x to ${winner}`])
           for (const room of rooms) assert.equal(await a.ref(Room, room.key).add(1), 1)
           assert.ok(!sim.events.some(({ event }) => event._tag === "MemberDown"))
         })
@@ -92,7 +92,7 @@ describe("two registrations of one name", () => {
         }
         await a.connect("c")
         await sim.converged()
-        assert.deepEqual(lost(sim), ["c lost hello to a"])
+        assert.deepEqual(lost(sim), ["c lost /hello to a"])
         for (const node of sim.nodes) {
           assert.equal(node.whereis("hello")?.process, one.name)
           assert.equal(node.whereis("only a")?.process, one.name)
@@ -151,7 +151,7 @@ describe("what others say", () => {
         const end = sim.rule(({ from, what }) =>
           from === "b" && what.includes("Ops") ? "drop" : "pass",
         )
-        b.unregister("stale")
+        await b.unregister("stale")
         await Promise.all(Array.from({ length: 4_500 }, (_, i) => churn(b, room, `${i}`)))
         await b.register("fresh", room, { mode: "local" })
         await sim.advance("50 millis")
@@ -242,7 +242,7 @@ describe("registering", () => {
             _tag: "AlreadyRegistered",
             node: node.name,
           })
-          assert.equal(node.unregister(name), true)
+          assert.equal(await node.unregister(name), true)
           assert.equal(node.whereis(name), undefined)
         }
       }
@@ -338,7 +338,7 @@ async function storm(sim: Sim, node: SimNode, mode: "local" | "serialized"): Pro
     const room = await resident(node, 100 * round)
     let tag = await tagOf(node.register("concurrent", room, { mode }))
     if (tag === "AlreadyRegistered") {
-      node.unregister("concurrent")
+      await node.unregister("concurrent")
       tag = await tagOf(node.register("concurrent", room, { mode }))
     }
     if (tag === "none") held++
@@ -361,10 +361,9 @@ function together(
 }
 
 /** Two operations that leave nothing. */
-function churn(node: SimNode, room: Room, name: string): Promise<void> {
-  const registered = node.register(name, room, { mode: "local" })
-  node.unregister(name)
-  return registered
+async function churn(node: SimNode, room: Room, name: string): Promise<void> {
+  await node.register(name, room, { mode: "local" })
+  await node.unregister(name)
 }
 
 /** Who lost what to whom so far. */

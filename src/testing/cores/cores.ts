@@ -17,6 +17,7 @@
 import * as Cluster from "../../core/cluster.ts"
 import * as Invariants from "../../core/invariants.ts"
 import * as Registry from "../../core/registry.ts"
+import * as Rings from "../../core/rings.ts"
 import type { Options as Supervising } from "../../core/supervision.ts"
 import * as Chance from "../world/chance.ts"
 import { introduce } from "./introduction.ts"
@@ -31,6 +32,8 @@ export type { Data, Packed, Process, Shell } from "./shell.ts"
 export interface CoresOptions extends WorldOfMachines {
   /** `active` (default): names move when a node joins. `passive`: only when their node leaves. */
   readonly rebalance?: NonNullable<Supervising["rebalance"]>
+  /** The named supervisors whose names move only when their node leaves. Default: none. */
+  readonly passive?: ReadonlyArray<string>
   /** Which of two claims of a name wins when neither is younger by its moves. Default `oldest`. */
   readonly policy?: Registry.Policy
   /** A node that can't catch up with everybody within this long serves all the same. Default 3,000. */
@@ -41,10 +44,10 @@ export interface CoresOptions extends WorldOfMachines {
 
 /** The whole core of a node, as a machine. */
 export function cluster(
-  options: Pick<CoresOptions, "rebalance" | "policy" | "joinMaxMillis"> = {},
+  options: Pick<CoresOptions, "rebalance" | "passive" | "policy" | "joinMaxMillis"> = {},
 ): Machine<Cluster.State, Cluster.Input, Cluster.Output> {
-  const { rebalance = "active", policy = "oldest", joinMaxMillis = 3_000 } = options
-  const supervision = { rebalance }
+  const { rebalance = "active", passive = [], policy = "oldest", joinMaxMillis = 3_000 } = options
+  const supervision = { rebalance, passive }
   return {
     init: (membership, now) =>
       Cluster.init({ membership, supervision, policy, joinMaxMillis }, now),
@@ -69,7 +72,7 @@ export class Core extends Life<Cluster.State, Cluster.Input, Cluster.Output> {
     const { host } = birth
     const { world } = this.network
     this.shell = new Shell({
-      input: (told) => this.input(told._tag === "Register" ? { ...told, wall: this.wall } : told),
+      input: (told) => this.input("wall" in told ? { ...told, wall: this.wall } : told),
       send: (to, data) => {
         const link = this.links.get(to)
         if (link !== undefined) cores.post(this, link, data)
@@ -176,6 +179,21 @@ export class Cores extends Machines<Cluster.State, Cluster.Input, Cluster.Output
     this.counted.set(name, (this.counted.get(name) ?? 0) + 1)
   }
 
+  /** Whoever serves the name gives it other metadata; whether somebody does. */
+  label(name: string, bytes: Uint8Array): boolean {
+    return this.servers(name)[0]?.shell.label(name, bytes) ?? false
+  }
+
+  /** The process of this name joins a group; whether somebody serves it. */
+  enroll(name: string, group: string): boolean {
+    return this.servers(name)[0]?.shell.enroll(name, group) ?? false
+  }
+
+  /** The process of this name quits a group; whether somebody serves it. */
+  dismiss(name: string, group: string): boolean {
+    return this.servers(name)[0]?.shell.dismiss(name, group) ?? false
+  }
+
   /** What a name has counted up to; undefined when nobody serves it, or several do. */
   counter(name: string): number | undefined {
     const servers = this.servers(name)
@@ -184,10 +202,16 @@ export class Cores extends Machines<Cluster.State, Cluster.Input, Cluster.Output
 
   // --- the truth ---------------------------------------------------------------------------------
 
-  /** 31, 32: a name has one server at a time, and each next one has a higher generation. */
+  /**
+   * 31, 32: a name has one server at a time, and each next one has a higher generation. Nobody serves names of
+   * a supervisor that it doesn't host.
+   */
   serves(node: Core, { name, generation }: Process): void {
     const before = this.served.get(name)
     this.served.set(name, { node: node.name, generation, heard: false })
+    const supervisor = Rings.supervisorOf(name)
+    if (!(node.options.hosts ?? [""]).includes(supervisor))
+      this.complain("hosted", `${node.name} serves ${name}, and doesn't host "${supervisor}"`)
     if (this.#lax) return
     const servers = this.servers(name).map((server) => server.name)
     if (servers.length > 1)
@@ -223,10 +247,10 @@ export class Cores extends Machines<Cluster.State, Cluster.Input, Cluster.Output
   }
 
   protected override describe(node: Core): string {
-    const { outgoing, incoming, queue, settled, ring } = node.state.supervision
+    const { outgoing, incoming, queue, settled, rings } = node.state.supervision
     const moves = `out ${JSON.stringify([...outgoing])}, in ${JSON.stringify([...incoming])}`
     const served = [...node.shell.processes.values()].map((p) => `${p.name}:${p.generation}`)
-    const members = ring.members.map(({ id }) => id).join(" ")
+    const members = rings.members.map(({ id }) => id).join(" ")
     return [
       super.describe(node),
       `    ring ${members} ${settled ? "settled" : "open"}, ${moves}, ${queue.length} to move`,

@@ -1,11 +1,13 @@
 /**
  * A stand-in for the processes of a runtime, for cores alone: it starts, freezes, sends, installs and
- * revives what the core says. A process is a counter; whoever serves a name counts for it.
+ * revives what the core says. A process is a counter; whoever serves a name counts for it. Its name says what
+ * it is: those of the definition `stay` are sticky (`stay/x`, `supervisor:stay/x`).
  *
  * @module
  */
 import type * as Cluster from "../../core/cluster.ts"
-import * as Ring from "../../core/ring.ts"
+import type { Props } from "../../core/registry.ts"
+import * as Rings from "../../core/rings.ts"
 import type { Untimed } from "./life.ts"
 import type { Letter } from "./links.ts"
 
@@ -13,6 +15,8 @@ import type { Letter } from "./links.ts"
 export interface Packed {
   readonly name: string
   readonly counter: number
+  readonly props: Props | undefined
+  readonly groups: ReadonlyArray<string>
 }
 
 /** What shells say to each other, on the same links as the cores. */
@@ -31,6 +35,9 @@ export interface Process {
   readonly generation: number
   readonly pid: number
   counter: number
+  props: Props | undefined
+  /** The groups that it is a member of. */
+  readonly groups: Set<string>
   /** It is on its way to another node, and serves nobody here. */
   frozen: boolean
 }
@@ -52,6 +59,8 @@ export interface Ground {
   heard(name: string, owner: string): void
 }
 
+/** Names of this definition are sticky. */
+const STICKY = /(^|:)stay\//
 const HOPS_MAX = 8
 const RETRY_MILLIS = 200
 
@@ -64,6 +73,8 @@ export class Shell {
   readonly lost: Array<string> = []
   /** Asked for here, and not there yet. */
   readonly wanted: Set<string> = new Set()
+  /** The groups that the node itself is a member of. */
+  readonly enlisted: Set<string> = new Set()
   readonly #ground: Ground
   readonly #outgoing = new Map<number, { to: string; packed: ReadonlyArray<Packed> }>()
   readonly #incoming = new Map<number, ReadonlyArray<Packed>>()
@@ -89,7 +100,7 @@ export class Shell {
     if (this.#ground.holder(name) !== undefined) return
     const id = ++this.#lastId
     this.#starts.set(id, { name, hops })
-    this.#ground.input({ _tag: "Ask", id, slot: Ring.slot(name) })
+    this.#ground.input({ _tag: "Ask", id, slot: Rings.slot(name) })
   }
 
   /** Whether a process of this name runs here. */
@@ -103,6 +114,44 @@ export class Shell {
     if (process === undefined || process.frozen) return false
     process.counter++
     return true
+  }
+
+  /** Gives a name that is served here other metadata; whether it is. */
+  label(name: string, bytes: Uint8Array): boolean {
+    const process = this.processes.get(name)
+    if (process === undefined || process.frozen) return false
+    process.props = { version: (process.props?.version ?? 0) + 1, bytes }
+    this.#ground.input({ _tag: "Describe", name, props: process.props })
+    return true
+  }
+
+  /** Lets the process of a name that is served here join a group; whether it is. */
+  enroll(name: string, group: string): boolean {
+    const process = this.processes.get(name)
+    if (process === undefined || process.frozen) return false
+    process.groups.add(group)
+    this.#enter(group, process.pid, name)
+    return true
+  }
+
+  /** Lets the process of a name that is served here quit a group; whether it is. */
+  dismiss(name: string, group: string): boolean {
+    const process = this.processes.get(name)
+    if (process === undefined || process.frozen) return false
+    process.groups.delete(group)
+    this.#ground.input({ _tag: "Quit", group, pid: process.pid, reason: "asked" })
+    return true
+  }
+
+  /** Lets the node itself join a group. */
+  enlist(group: string): void {
+    this.enlisted.add(group)
+    this.#enter(group, 0, "")
+  }
+
+  #enter(group: string, pid: number, name: string): void {
+    const member = { group, pid, name, online: true, meta: undefined } as const
+    this.#ground.input({ _tag: "Join", wall: 0, ...member })
   }
 
   /** Takes in what another shell says. */
@@ -131,7 +180,7 @@ export class Shell {
       case "Lost": {
         const { name, pid } = output.entry
         this.lost.push(name)
-        if (this.processes.get(name)?.pid === pid) this.processes.delete(name)
+        if (this.processes.get(name)?.pid === pid) this.#end(name, "conflict")
         return
       }
       default:
@@ -147,7 +196,7 @@ export class Shell {
         return this.#thaw(output.slot)
       case "Depart":
         for (const { name } of this.#outgoing.get(output.slot)?.packed ?? [])
-          this.processes.delete(name)
+          this.#end(name, "moved")
         return
       case "Revive":
         return this.#revive(output.slot, output.generation)
@@ -155,8 +204,8 @@ export class Shell {
         this.#outgoing.delete(output.slot)
         return
       case "Activate":
-        for (const { name, counter } of this.#incoming.get(output.slot) ?? [])
-          this.#serve(name, output.generation, counter)
+        for (const packed of this.#incoming.get(output.slot) ?? [])
+          this.#serve(packed, output.generation)
         this.#incoming.delete(output.slot)
         return
       case "Discard":
@@ -173,7 +222,7 @@ export class Shell {
     const over = (): void => this.#ground.input({ _tag: "Started", slot })
     if (start === undefined || this.#ground.holder(start.name) !== undefined) return over()
     this.#ground.work("boot", () => {
-      if (this.#ground.holder(start.name) === undefined) this.#serve(start.name, generation, 0)
+      if (this.#ground.holder(start.name) === undefined) this.#serve(fresh(start.name), generation)
       over()
     })
   }
@@ -185,12 +234,28 @@ export class Shell {
     this.#ground.send(to, { _tag: "Start", name: start.name, hops: start.hops + 1 })
   }
 
-  #serve(name: string, generation: number, counter: number): void {
+  #serve({ name, counter, props, groups }: Packed, generation: number): void {
+    this.#end(name, "replaced")
     const pid = ++this.#lastId
-    const process: Process = { name, generation, pid, counter, frozen: false }
+    const process: Process = {
+      ...{ name, generation, pid, counter, props },
+      groups: new Set(groups),
+      frozen: false,
+    }
     this.processes.set(name, process)
-    this.#ground.input({ _tag: "Register", wall: 0, name, generation, pid, meta: undefined })
-    if (this.processes.get(name) === process) this.#ground.served(process)
+    const registration = { name, generation, pid, meta: undefined, props }
+    this.#ground.input({ _tag: "Register", wall: 0, ...registration, sticky: STICKY.test(name) })
+    if (this.processes.get(name) !== process) return
+    for (const group of groups) this.#enter(group, pid, name)
+    this.#ground.served(process)
+  }
+
+  /** A process ends, if there is one: its memberships end with it. */
+  #end(name: string, reason: string): void {
+    const process = this.processes.get(name)
+    this.processes.delete(name)
+    for (const group of process?.groups ?? [])
+      this.#ground.input({ _tag: "Quit", group, pid: process?.pid ?? 0, reason })
   }
 
   // --- moving ------------------------------------------------------------------------------------
@@ -203,7 +268,7 @@ export class Shell {
       if (this.#outgoing.get(slot) !== moving) return
       // A message may still have been in hand until now.
       for (const process of processes) process.frozen = true
-      const packed = processes.map(({ name, counter }) => ({ name, counter }))
+      const packed = processes.map(pack)
       moving.packed = packed
       const sent = this.#ground.send(to, { _tag: "State", slot, generation, packed })
       if (!sent) return this.#ground.input({ _tag: "CaptureFailed", slot })
@@ -223,22 +288,30 @@ export class Shell {
   #revive(slot: number, generation: number): void {
     const moving = this.#outgoing.get(slot)
     this.#outgoing.delete(slot)
-    for (const { name, counter } of moving?.packed ?? []) this.#serve(name, generation, counter)
+    for (const packed of moving?.packed ?? []) this.#serve(packed, generation)
   }
 
   #takeOver(orphans: Extract<Cluster.Output, { _tag: "Takeover" }>["orphans"]): void {
-    for (const { name, generation } of orphans) {
-      const over = (): void => this.#ground.input({ _tag: "Started", slot: Ring.slot(name) })
+    for (const { name, generation, props } of orphans) {
+      const over = (): void => this.#ground.input({ _tag: "Started", slot: Rings.slot(name) })
       if (this.processes.has(name)) over()
       else {
         this.taken.push(name)
         this.#ground.work("boot", () => {
-          if (!this.processes.has(name)) this.#serve(name, generation, 0)
+          if (!this.processes.has(name)) this.#serve({ ...fresh(name), props }, generation)
           over()
         })
       }
     }
   }
+}
+
+function fresh(name: string): Packed {
+  return { name, counter: 0, props: undefined, groups: [] }
+}
+
+function pack({ name, counter, props, groups }: Process): Packed {
+  return { name, counter, props, groups: [...groups] }
 }
 
 /** Whether a letter is for a shell. */

@@ -5,15 +5,16 @@
  * @module
  */
 import * as Duration from "effect/Duration"
+import * as Key from "../../core/key.ts"
 import type { AnyDefinition, Method, Ref as Reference } from "../../runtime/definition.ts"
 import { type CallError, NodeStopped } from "../../runtime/errors.ts"
-import type { NodeEvent } from "../../runtime/events.ts"
-import type { Location, Member, Node, RegisterOptions } from "../../runtime/node.ts"
+import type { Node } from "../../runtime/node.ts"
 import * as Ref from "../../runtime/ref.ts"
 import type { StartOptions } from "../../runtime/starts.ts"
 import type { Faults, Ongoing } from "../faults/faults.ts"
 import { EPOCH_MILLIS } from "../world/clock.ts"
 import type { Host } from "../world/host.ts"
+import { inside } from "./inside.ts"
 import type { Nodes, Program } from "./nodes.ts"
 
 /** A length of time: milliseconds, or text such as `"30 seconds"`. */
@@ -64,7 +65,17 @@ export interface SimNode extends Node {
 
 /** Makes the test's handle of a host. */
 export function make(nodes: Nodes, faults: Faults, host: Host, asked: Asked): SimNode {
-  return new Handle(nodes, faults, host, asked)
+  const handle = new Handle(nodes, faults, host, asked)
+  // What isn't different from any other node is asked of the one that runs now.
+  return new Proxy(handle, {
+    get(target, property) {
+      const value: unknown = Reflect.get(target, property, target)
+      if (value === undefined && typeof property === "string" && property !== "then") {
+        return (handle.present(property) as Record<string, unknown>)[property]
+      }
+      return typeof value === "function" ? value.bind(target) : value
+    },
+  }) as unknown as SimNode
 }
 
 /** Told what the test asks of a node, and when it has its answer, or an error. */
@@ -76,7 +87,7 @@ export function micros(time: Time): number {
   return Math.round(millis * 1_000)
 }
 
-class Handle implements SimNode, Ref.Caller {
+class Handle implements Ref.Caller {
   readonly index: number
   readonly clock: SimClock
   readonly #nodes: Nodes
@@ -166,17 +177,28 @@ class Handle implements SimNode, Ref.Caller {
 
   async start<P extends AnyDefinition>(
     definition: P,
-    key: string,
+    key: Key.Key,
     ...rest: ReadonlyArray<unknown>
   ): Promise<Reference<P>> {
-    const what = `start(${definition.name}, ${JSON.stringify(key)})`
+    const what = `start(${definition.name}, ${Key.text(key)})`
     const [init, options] = rest as [never, StartOptions?]
     await this.#ask(what, (node) => node.start(definition as never, key, init, options as never))
     return this.ref(definition, key)
   }
 
-  ref<P extends AnyDefinition>(definition: P, key: string): Reference<P> {
-    return Ref.make(this, definition, key)
+  async spawn<P extends AnyDefinition>(
+    definition: P,
+    ...rest: ReadonlyArray<unknown>
+  ): Promise<Reference<P>> {
+    const [init, options] = rest as [never, never]
+    const ref = await this.#ask(`spawn(${definition.name})`, (node) =>
+      node.spawn(definition as never, init, options),
+    )
+    return Ref.make(this, definition, (ref as Reference<P>).name)
+  }
+
+  ref<P extends AnyDefinition>(definition: P, key: Key.Key): Reference<P> {
+    return Ref.make(this, definition, Ref.nameOf(definition, key))
   }
 
   call(
@@ -198,60 +220,18 @@ class Handle implements SimNode, Ref.Caller {
     this.#host.io(() => engine?.router.cast({ ...target, cache: undefined }, method, args))
   }
 
-  whereis(name: string | AnyDefinition, key?: string): Location | undefined {
-    return this.#node("whereis").whereis(name as AnyDefinition, key as string)
-  }
-
-  register(name: string, ref: Reference<AnyDefinition>, options?: RegisterOptions): Promise<void> {
-    return this.#ask(`register(${name})`, (node) => node.register(name, ref, options))
-  }
-
-  unregister(name: string): boolean {
-    return this.#node("unregister").unregister(name)
-  }
-
-  stopProcess(
-    of: Reference<AnyDefinition> | AnyDefinition,
-    ...rest: ReadonlyArray<string | undefined>
-  ): Promise<boolean> {
-    return this.#ask("stopProcess", (node) =>
-      (node.stopProcess as (...args: ReadonlyArray<unknown>) => Promise<boolean>).call(
-        node,
-        of,
-        ...rest,
-      ),
-    )
-  }
-
-  members(): ReadonlyArray<Member> {
-    return this.#node("members").members()
-  }
-
-  nodeFor(definition: AnyDefinition, key: string): string | undefined {
-    return this.#node("nodeFor").nodeFor(definition, key)
-  }
-
   settled(): Promise<void> {
     return this.#ask("settled()", (node) => node.settled())
   }
 
-  count(): number {
-    return this.#node("count").count()
+  connect(...args: Parameters<Node["connect"]>): Promise<void> {
+    return this.#ask(`connect(${String(args[0])})`, (node) => node.connect(...args))
   }
 
-  events(): AsyncIterableIterator<NodeEvent> {
-    return this.#node("events").events()
-  }
-
-  connect(
-    address: string | ReadonlyArray<string>,
-    options?: { readonly timeout?: number },
-  ): Promise<void> {
-    return this.#ask(`connect(${String(address)})`, (node) => node.connect(address, options))
-  }
-
-  disconnect(name: string): void {
-    this.#node("disconnect").disconnect(name)
+  /** The running node, for what a test asks of it that isn't different in a simulation. */
+  present(what: string): object {
+    const node = this.#program(what).node as Node
+    return inside(this.#host, (what, answer) => this.#wait(what, () => answer), node, "")
   }
 
   leave(): Promise<void> {
@@ -283,10 +263,6 @@ class Handle implements SimNode, Ref.Caller {
     if (!this.#host.running || program?.node === undefined || program.engine === undefined)
       throw new NodeStopped(what, this.name)
     return program
-  }
-
-  #node(what: string): Node {
-    return this.#program(what).node as Node
   }
 
   /** Asks it of the node: once it serves and doesn't stand still. Fails when it ends before the answer. */

@@ -9,7 +9,18 @@ import * as Message from "../../wire/message.ts"
 
 const DIALLER = ["Hello", "Proof"]
 const ACCEPTOR = ["Challenge", "Welcome"]
-const PLAIN = ["", "Call", "Cast", "Reply", "Failure", "Forward"]
+const PLAIN = [
+  "",
+  "Call",
+  "Cast",
+  "Reply",
+  "Failure",
+  "Forward",
+  "",
+  "Request",
+  "Abandon",
+  "Publish",
+]
 
 /** The kinds of the frames that are complete in these bytes, the n-th write of one side. */
 export function speak(bytes: Uint8Array, dialled: boolean, n: number): string {

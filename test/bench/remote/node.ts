@@ -53,6 +53,8 @@ serve({
   quiet: () => running().settled(),
   /** Resolves once the node knows this many names. */
   names: (count: number) => until(() => running().count() === count),
+  /** Resolves once the node knows a member of this group. */
+  member: (group: string) => until(() => running().group(group).count > 0),
   began,
   arrived: (): Arrived => ({ ...arrivals }),
   /** Resolves once the ring has these members and exactly the workers are here that it says. */
