@@ -10,7 +10,7 @@ import type { Entry, State } from "../core/registry.ts"
 import * as Registry from "../core/registry.ts"
 import type { AnyDefinition } from "./definition.ts"
 import type { Location } from "./location.ts"
-import { locate } from "./lookup.ts"
+import { additional, locate } from "./lookup.ts"
 import { decode } from "./memberships.ts"
 import { Sorted } from "./sorted.ts"
 
@@ -32,12 +32,19 @@ export interface NamesOptions {
 export type Scalar = string | number | bigint | boolean
 
 const LIMIT = 1_000
+/** Additional names that are remembered as the registry has them. */
+const KNOWN_MAX = 131_072
 const AT_SIGN = 64
 const ALL: ReadonlyArray<Key.Span> = [{ from: "", to: undefined }]
 
 /** The indexes of one node over all names that it knows. */
 export class Indexes {
   readonly #registry: () => State
+  /**
+   * Texts of keys, and the registry's own texts for them: to find a text that is the same object takes a
+   * fraction of what it takes to find one that was put together for it.
+   */
+  readonly #known = new Map<string, string>()
   #names: Sorted | undefined
   /** Of the nodes that were asked for. */
   readonly #byNode = new Map<string, Sorted>()
@@ -46,6 +53,19 @@ export class Indexes {
 
   constructor(registry: () => State) {
     this.#registry = registry
+  }
+
+  /** Where an additional name lives. Throws a TypeError on what isn't a key. */
+  whereis(key: Key.Key): Location | undefined {
+    const registry = this.#registry()
+    const known = typeof key === "string" ? this.#known.get(key) : undefined
+    const entry = Registry.lookup(registry, known ?? additional(key))
+    if (entry === undefined) return undefined
+    if (known === undefined && typeof key === "string") {
+      if (this.#known.size >= KNOWN_MAX) this.#known.clear()
+      this.#known.set(key, entry.name)
+    }
+    return locate(entry)
   }
 
   /** Registered names, by the order of their texts. Throws a TypeError on a prefix that can't be one. */

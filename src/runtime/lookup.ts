@@ -14,6 +14,12 @@ import * as Ref from "./ref.ts"
 /** What means a name: a key means the additional name, a reference its process, a location its name. */
 export type Named = Key.Key | Reference<AnyDefinition> | Location
 
+/**
+ * How long a name that nobody has may be on its way from one node to another: its end there is heard of
+ * before its beginning here.
+ */
+export const GAP_MILLIS: number = 250
+
 const SLASH = 47
 const decoder = new TextDecoder()
 

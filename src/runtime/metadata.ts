@@ -8,7 +8,7 @@ import type { Entry, Props } from "../core/registry.ts"
 import * as Registry from "../core/registry.ts"
 import { FROZEN } from "./cell.ts"
 import { Contended, NoProcess, Timeout } from "./errors.ts"
-import { idOf, type Named, nameOf, shown } from "./lookup.ts"
+import { GAP_MILLIS, idOf, type Named, nameOf, shown } from "./lookup.ts"
 import { decode, encode } from "./memberships.ts"
 import type { Parts } from "./parts.ts"
 import { TIMEOUT_MILLIS } from "./ref.ts"
@@ -69,15 +69,17 @@ export class Metadata {
 
   async #change(name: string, change: unknown, timeout: number): Promise<unknown> {
     const { platform } = this.#parts
-    const until = platform.now() + timeout
+    const begun = platform.now()
+    let foundAt = begun
     let seen: Seen | undefined
     for (let attempts = 0; attempts < ATTEMPTS_MAX; ) {
       const stopped = this.#parts.stopped(name)
       if (stopped !== undefined) throw stopped
       const entry = Registry.lookup(this.#parts.core.registry, name)
-      const late = platform.now() >= until
-      if (entry === undefined && (seen === undefined || late)) throw new NoProcess(shown(name))
-      if (late) throw new Timeout(shown(name), "update", timeout, "not-executed")
+      const now = platform.now()
+      if (entry !== undefined) foundAt = now
+      else if (now - foundAt >= GAP_MILLIS) throw new NoProcess(shown(name))
+      if (now - begun >= timeout) throw new Timeout(shown(name), "update", timeout, "not-executed")
       if (entry !== undefined) {
         seen ??= seenOf(entry)
         const computed = typeof change === "function"

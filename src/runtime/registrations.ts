@@ -12,7 +12,7 @@ import { type Cell, FROZEN } from "./cell.ts"
 import type { AnyDefinition, Ref as Reference } from "./definition.ts"
 import { AlreadyRegistered, NoProcess, Overloaded, Timeout } from "./errors.ts"
 import type { Location } from "./location.ts"
-import { additional, isAdditional, locate, processOf, shown } from "./lookup.ts"
+import { additional, GAP_MILLIS, isAdditional, locate, processOf, shown } from "./lookup.ts"
 import { encode } from "./memberships.ts"
 import type { Names } from "./names.ts"
 import type { Parts } from "./parts.ts"
@@ -106,10 +106,10 @@ export class Registrations {
     const { platform } = this.#parts
     this.#running(process)
     if (mode !== "local" && timeout <= 0) throw late(application)
-    const until = platform.now() + timeout
+    const begun = platform.now()
     try {
-      while (!(await this.#try(application))) {
-        if (platform.now() >= until) throw late(application)
+      while (!(await this.#try(application, begun))) {
+        if (platform.now() - begun >= timeout) throw late(application)
         await new Promise<void>((resolve) => void platform.timer(AGAIN_MILLIS, resolve))
         this.#running(process)
       }
@@ -138,10 +138,11 @@ export class Registrations {
   // --- registering -------------------------------------------------------------------------------
 
   /** False when the process isn't where it was looked for, or not for much longer. */
-  async #try(application: Application): Promise<boolean> {
+  async #try(application: Application, begun: number): Promise<boolean> {
     const { process, timeout } = application
-    const { core, name: self } = this.#parts
+    const { core, name: self, platform } = this.#parts
     const entry = Registry.lookup(core.registry, process)
+    if (entry === undefined && platform.now() - begun < GAP_MILLIS) return false
     if (entry === undefined) throw new NoProcess(process)
     const { owner } = entry.table
     if (owner === self) return this.#here(application)

@@ -167,7 +167,7 @@ describe("Distable's workers", () => {
     })
   })
 
-  test("nodeup, nodedown: MemberUp and MemberDown; the names follow the ring, and settled() says when they have", async () => {
+  test("nodeup, nodedown, redistribute, synchronize: MemberUp and MemberDown; the names follow the ring, and settled() says when they have", async () => {
     await simulate({ nodes: 3, processes: all }, async (sim) => {
       const [a, b, c] = sim.nodes as [SimNode, SimNode, SimNode]
       for (const key of KEYS) await a.start(Resumes, key)

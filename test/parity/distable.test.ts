@@ -319,7 +319,7 @@ describe("Distable's configuration", () => {
       )
   })
 
-  test("port, if_addr, multicast_addr, multicast_ttl: checked when they are given", () => {
+  test("port, if_addr (ip_addr), multicast_addr, multicast_ttl: checked when they are given", () => {
     const good: ReadonlyArray<MulticastOptions> = [
       {},
       { port: 45_892, group: "230.0.0.251", ttl: 4, interface: "0.0.0.0" },

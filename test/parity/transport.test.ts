@@ -22,7 +22,7 @@ function start(hub: MemoryHub, name: string, options: Partial<NodeOptions> = {})
 }
 
 describe("Distribunator", () => {
-  test("fault: a manager can't be started where the application runs one; here every start is a node of its own", async () => {
+  test("Application start; fault: a manager can't be started where the application runs one; here every start is a node of its own", async () => {
     const hub = memoryHub()
     await using a = await start(hub, "a")
     await using b = await start(hub, "b")
@@ -73,7 +73,7 @@ describe("Distable", () => {
 describe("KantanCluster", () => {
   const News = Topic.define<string>("news")
 
-  test("KantanCluster.start(opts \\\\ []), start_node(opts \\\\ []): a node with a name and a secret; those who share it meet", async () => {
+  test("KantanCluster.start(opts \\\\ []), start_node(name, sname, cookie): a node with a name and a secret; those who share it meet", async () => {
     const hub = memoryHub()
     await using a = await start(hub, "a", { cookie: "secret" })
     await using b = await start(hub, "b", { cookie: "secret", connect: ["a"] })
@@ -82,7 +82,7 @@ describe("KantanCluster", () => {
     assert.deepEqual([a.name, b.name, b.address], ["a", "b", "b"])
   })
 
-  test("KantanCluster.start: without a name it is random; a name that is given is taken as it is", async () => {
+  test("config, opts name > opts sname > env name > env sname > random: a name that is given is taken as it is; without one it is random", async () => {
     const names = new Set<string>()
     for (let i = 0; i < 3; i++) {
       await using node = await startNode({ transport: memory(memoryHub()) })
@@ -142,6 +142,18 @@ describe("KantanCluster", () => {
     await node.stop()
     assert.throws(() => node.publish(News, "late"), { _tag: "NodeStopped" })
     assert.throws(() => node.subscribe(News, () => {}), { _tag: "NodeStopped" })
+  })
+})
+
+describe("Dispatch", () => {
+  test("fault: of what is configured most is ignored; here an option that can't be right is refused by its name", async () => {
+    const wrong: ReadonlyArray<readonly [string, Partial<NodeOptions>]> = [
+      ["limits.mailboxMax", { limits: { mailboxMax: 0 } }],
+      ["weight", { weight: 65 }],
+      ["processes", { processes: [Worker, Worker] }],
+    ]
+    for (const [option, options] of wrong)
+      await assert.rejects(start(memoryHub(), "a", options), { _tag: "InvalidOption", option })
   })
 })
 

@@ -63,6 +63,27 @@ class Desk {
   }
 }
 
+describe("a lookup of a name", () => {
+  test("finds what is registered now, however often it was looked for before", () => {
+    const desk = new Desk()
+    for (const key of ["a", "~x", 4, ["a", 4]] as const) {
+      const name = additional(key)
+      const lookUp = () => [1, 2, 3].map(() => desk.indexes.whereis(key)?.generation)
+      assert.deepEqual(lookUp(), [undefined, undefined, undefined])
+      desk.put("a", name)
+      assert.deepEqual(lookUp(), [1, 1, 1])
+      desk.put("b", name, undefined, 2)
+      assert.deepEqual(lookUp(), [2, 2, 2])
+      assert.equal(desk.indexes.whereis(key)?.name, name)
+      desk.delete("b", name)
+      assert.deepEqual(lookUp(), [undefined, undefined, undefined])
+    }
+    desk.put("a", "Room/a")
+    assert.equal(desk.indexes.whereis("Room/a"), undefined)
+    assert.throws(() => desk.indexes.whereis(""), TypeError)
+  })
+})
+
 describe("a list of names", () => {
   const filled = (): Desk => {
     const desk = new Desk()
