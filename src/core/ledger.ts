@@ -168,7 +168,7 @@ function won(state: State, name: string, loser: string, outputs: Array<Output>):
 }
 
 /** Puts a claim in its place among the rivals; replaces the same owner's earlier one. */
-function insertEntry(state: State, entry: Entry, outputs: Array<Output>): void {
+export function insertEntry(state: State, entry: Entry, outputs: Array<Output>): void {
   const before = state.index.get(entry.name)
   for (const { entries, served } of state.hiding) {
     const other = entries.get(entry.name)
@@ -236,7 +236,8 @@ export function removeMember(
   outputs.push({ _tag: "Grouped", group, before, after: undefined, reason })
 }
 
-function insertGrant(state: State, grant: Grant): void {
+/** Puts a grant in its place among the rivals. */
+export function insertGrant(state: State, grant: Grant): void {
   const before = state.grants.get(grant.slot)
   for (const { grants, taken } of state.hiding) {
     const other = grants.get(grant.slot)
@@ -262,7 +263,8 @@ export function retract(state: State, op: Op, outputs: Array<Output>): void {
   else if (op._tag === "Grant") retractGrant(state, op.slot, outputs)
 }
 
-function retractName(state: State, name: string, outputs: Array<Output>): void {
+/** Takes back my own claim of a name, if another one is better. */
+export function retractName(state: State, name: string, outputs: Array<Output>): void {
   const entry = claimOf(state, state.self, name)
   if (entry === undefined) return
   const winner = conqueror(state, entry)
@@ -284,67 +286,12 @@ function conqueror(state: State, entry: Entry): Entry | undefined {
   return undefined
 }
 
-function retractGrant(state: State, slot: number, outputs: Array<Output>): void {
+/** Takes back my own grant, if another one is better. */
+export function retractGrant(state: State, slot: number, outputs: Array<Output>): void {
   const winner = state.grants.get(slot)
   if (winner === undefined || winner.table === state.self || !ownGrant(state, slot)) return
   outputs.push({ _tag: "GrantLost", slot, winner })
   write(state, { _tag: "Release", slot }, outputs)
-}
-
-/** Takes an owner's claims out of the index and keeps them aside. */
-export function hide(state: State, now: number, table: Table.Table, outputs: Array<Output>): void {
-  const contents: Contents = {
-    entries: new Map(),
-    grants: new Map(),
-    served: new Set(),
-    adopted: new Set(),
-    taken: new Set(),
-    memberships: Groups.ofTable(state.groups, table),
-  }
-  const { entries, grants, served, taken } = contents
-  const { names, memberships } = table
-  // A live rival that loses against what goes away is about to be retracted: it doesn't count.
-  for (const name of namesOf(state, table)) {
-    const entry = claimOf(state, table, name) as Entry
-    entries.set(name, entry)
-    removeEntry(state, table, name, REASON.down, outputs)
-    const rival = state.index.get(name)
-    if (rival !== undefined && Rivals.beats(state.policy, rival, entry)) served.add(name)
-  }
-  for (const slot of slotsOf(state, table)) {
-    const grant = Rivals.find(state.grants.get(slot), table) as Grant
-    grants.set(slot, grant)
-    removeGrant(state, table, slot)
-    const rival = state.grants.get(slot)
-    if (rival !== undefined && Rivals.beatsGrant(rival, grant)) taken.add(slot)
-  }
-  for (const { group, pid } of contents.memberships)
-    removeMember(state, table, group, pid, REASON.down, outputs)
-  if (entries.size + grants.size > 0) state.hiding.push(contents)
-  table.hidden = contents
-  table.hiddenAt = now
-  table.names = names
-  table.memberships = memberships
-  table.staging = undefined
-}
-
-/** The owner is back with the same epoch: its claims return without a byte being transferred. */
-export function show(state: State, table: Table.Table, outputs: Array<Output>): void {
-  const contents = table.hidden as Contents
-  state.hiding = state.hiding.filter((other) => other !== contents)
-  table.hidden = undefined
-  table.latest = Number.POSITIVE_INFINITY
-  table.names = 0
-  table.memberships = 0
-  for (const membership of contents.memberships) insertMember(state, membership, outputs)
-  for (const entry of contents.entries.values()) {
-    insertEntry(state, { ...entry, used: false, next: undefined }, outputs)
-    retractName(state, entry.name, outputs)
-  }
-  for (const grant of contents.grants.values()) {
-    insertGrant(state, { ...grant, next: undefined })
-    retractGrant(state, grant.slot, outputs)
-  }
 }
 
 // --- contents of one table -----------------------------------------------------------------------

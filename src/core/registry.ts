@@ -12,16 +12,17 @@
  * @module
  */
 import * as Groups from "./groups.ts"
+import * as Hiding from "./hiding.ts"
 import type { Message, Output, State } from "./ledger.ts"
 import * as Ledger from "./ledger.ts"
 import * as Replication from "./replication.ts"
 import type { Policy } from "./rivals.ts"
-import * as Rivals from "./rivals.ts"
 import type { Entry, Grant, Op, Props } from "./table.ts"
 import * as Table from "./table.ts"
 
 export type { Message, Output, State } from "./ledger.ts"
 export { REASON } from "./ledger.ts"
+export { adopt, cared, hidden, orphanGrant, orphanGrants, orphanNames } from "./orphans.ts"
 export {
   digest,
   OPS_PER_MESSAGE_MAX,
@@ -186,6 +187,7 @@ export function step(state: State, input: Input): Step {
       down(state, input.now, input.name, input.epoch, outputs)
       break
     case "PeerDigest":
+      Replication.impatient(state, input.now, outputs)
       Replication.compare(state, input.now, input.peer, input.digest, outputs)
       break
     case "Epoch":
@@ -242,12 +244,14 @@ function up(state: State, now: number, name: string, epoch: number, outputs: Arr
   if (table === undefined || table.epoch < epoch) {
     // A new epoch starts from nothing: no entry of the old one may ever be seen again.
     if (table !== undefined) {
-      if (table.hidden === undefined) Ledger.hide(state, now, table, outputs)
+      if (table.hidden === undefined) Hiding.hide(state, now, table, outputs)
       state.departed.push(table)
     }
     state.tables.set(name, Table.make(name, epoch))
   } else if (table.hidden !== undefined) {
-    Ledger.show(state, table, outputs)
+    // Not before it is known what it has given up and registered since.
+    table.returningAt = now
+    table.latest = Number.POSITIVE_INFINITY
   }
   outputs.push({ _tag: "Send", to: name, message: Replication.tablesOf(state, true) })
 }
@@ -261,14 +265,19 @@ function down(
 ): void {
   const table = state.tables.get(name)
   if (table === undefined || table === state.self || table.epoch !== epoch) return
-  if (table.hidden !== undefined) return
-  Ledger.hide(state, now, table, outputs)
+  if (table.hidden !== undefined) {
+    table.returningAt = undefined
+    return
+  }
+  Hiding.hide(state, now, table, outputs)
   state.mismatches.delete(name)
 }
 
 function expire(state: State, now: number): void {
   const expired = (table: Table.Table): boolean =>
-    table.hidden !== undefined && now - table.hiddenAt >= HIDDEN_MILLIS
+    table.hidden !== undefined &&
+    table.returningAt === undefined &&
+    now - table.hiddenAt >= HIDDEN_MILLIS
   for (const [owner, table] of state.tables) if (expired(table)) state.tables.delete(owner)
   state.departed = state.departed.filter((table) => !expired(table))
   const kept = [...state.tables.values(), ...state.departed]
@@ -285,67 +294,6 @@ export function lookup(state: State, name: string): Entry | undefined {
 /** The winning grant of a slot, among nodes that are up. */
 export function grant(state: State, slot: number): Grant | undefined {
   return state.grants.get(slot)
-}
-
-/** The best claim of a name by a node that is down, unless a live node serves it or has done since. */
-export function hidden(state: State, name: string): Entry | undefined {
-  if (state.index.has(name)) return undefined
-  let best: Entry | undefined
-  for (const { entries, served } of state.hiding) {
-    const entry = served.has(name) ? undefined : entries.get(name)
-    if (entry !== undefined && (best === undefined || Rivals.beats(state.policy, entry, best)))
-      best = entry
-  }
-  return best
-}
-
-/** Grants of nodes that are down, unless a live node has the slot or had it since: by slot. */
-export function orphanGrants(state: State): ReadonlyArray<Grant> {
-  const best = new Map<number, Grant>()
-  for (const { grants, taken } of state.hiding) {
-    for (const grant of grants.values()) {
-      if (taken.has(grant.slot) || state.grants.has(grant.slot)) continue
-      const other = best.get(grant.slot)
-      if (other === undefined || Rivals.beatsGrant(grant, other)) best.set(grant.slot, grant)
-    }
-  }
-  return [...best.values()].sort((a, b) => a.slot - b.slot)
-}
-
-/** The orphan grant of one slot. */
-export function orphanGrant(state: State, slot: number): Grant | undefined {
-  if (state.grants.has(slot)) return undefined
-  let best: Grant | undefined
-  for (const { grants, taken } of state.hiding) {
-    const grant = taken.has(slot) ? undefined : grants.get(slot)
-    if (grant !== undefined && (best === undefined || Rivals.beatsGrant(grant, best))) best = grant
-  }
-  return best
-}
-
-/** Claims of nodes that are down, unless a live node serves the name or has done since. */
-export function orphanNames(state: State): ReadonlyArray<Entry> {
-  const best = new Map<string, Entry>()
-  for (const { entries, served, adopted } of state.hiding) {
-    for (const entry of entries.values()) {
-      const { name } = entry
-      if (served.has(name) || adopted.has(name) || state.index.has(name)) continue
-      const other = best.get(entry.name)
-      if (other === undefined || Rivals.beats(state.policy, entry, other))
-        best.set(entry.name, entry)
-    }
-  }
-  return [...best.values()]
-}
-
-/** Whether a dead node's name has been served since, or this node has begun to take it over. */
-export function cared(state: State, name: string): boolean {
-  return state.hiding.some(({ served, adopted }) => served.has(name) || adopted.has(name))
-}
-
-/** Notes that this node takes a name over: it is registered again, or given up, but never twice. */
-export function adopt(state: State, name: string): void {
-  for (const { entries, adopted } of state.hiding) if (entries.has(name)) adopted.add(name)
 }
 
 /**

@@ -6,6 +6,7 @@
  */
 import * as Groups from "./groups.ts"
 import { hash32, mix32 } from "./hash.ts"
+import * as Hiding from "./hiding.ts"
 import type { Message, Output, State } from "./ledger.ts"
 import * as Ledger from "./ledger.ts"
 import type { Entry, Op } from "./table.ts"
@@ -21,6 +22,8 @@ const ASK_AGAIN_MILLIS = 250
 /** Why something ended of which only a snapshot tells. */
 const UNKNOWN = "unknown"
 const MISMATCH_MILLIS = 400
+/** Less than others wait for a node that doesn't say that it agrees on the ring. */
+const RETURN_MILLIS = 1_000
 
 /** Broadcasts what I have written since the last time. */
 export function flush(state: State, outputs: Array<Output>): void {
@@ -49,8 +52,12 @@ export function receive(
   if (message._tag === "Tables") return receiveTables(state, now, from, message, outputs)
   const table = state.tables.get(message.owner)
   // Only members have tables, so what a stranger says of a stranger is never stored.
-  if (table === undefined || table.epoch !== message.epoch || table.hidden !== undefined) return
-  if (message._tag === "Ask") return serve(state, from, table, message.from, outputs)
+  if (table === undefined || table.epoch !== message.epoch) return
+  if (table.hidden !== undefined && table.returningAt === undefined) return
+  if (message._tag === "Ask") {
+    if (table.hidden === undefined) serve(state, from, table, message.from, outputs)
+    return
+  }
   if (table === state.self) return
   if (message._tag === "Snapshot") return receiveSnapshot(state, now, from, table, message, outputs)
   if (!Number.isSafeInteger(message.from)) return
@@ -62,10 +69,28 @@ export function receive(
   for (let i = first; i < ops.length; i++) {
     const op = ops[i] as Op
     Table.append(table, op)
-    Ledger.applyOp(state, table, op, outputs)
+    if (table.hidden === undefined) Ledger.applyOp(state, table, op, outputs)
+    else Hiding.apply(table, table.hidden, op)
   }
+  if (table.hidden !== undefined) return returned(state, table, outputs)
   // Only now: of an old claim that its owner has given up since the end may be among these.
   for (let i = first; i < ops.length; i++) Ledger.retract(state, ops[i] as Op, outputs)
+}
+
+/** Shows the table of an owner that is back, once all that it has written is here. */
+function returned(state: State, table: Table.Table, outputs: Array<Output>): void {
+  if (table.seq < table.latest) return
+  state.digest = undefined
+  Hiding.show(state, table, outputs)
+}
+
+/** Who says too late what it has is taken at its last word: it may be back without a link to us. */
+export function impatient(state: State, now: number, outputs: Array<Output>): void {
+  for (const table of state.tables.values()) {
+    if (table.returningAt === undefined || now - table.returningAt < RETURN_MILLIS) continue
+    state.digest = undefined
+    Hiding.show(state, table, outputs)
+  }
 }
 
 function ask(now: number, to: string, table: Table.Table, outputs: Array<Output>): void {
@@ -168,6 +193,8 @@ function replace(
   ops: ReadonlyArray<Op>,
   outputs: Array<Output>,
 ): void {
+  if (table.hidden !== undefined)
+    return replaceHidden(state, table, table.hidden, seq, ops, outputs)
   const names = new Set<string>()
   const slots = new Set<number>()
   const memberships = new Set<string>()
@@ -192,6 +219,23 @@ function replace(
     Ledger.applyOp(state, table, op, outputs)
     Ledger.retract(state, op, outputs)
   }
+}
+
+function replaceHidden(
+  state: State,
+  table: Table.Table,
+  contents: Table.Contents,
+  seq: number,
+  ops: ReadonlyArray<Op>,
+  outputs: Array<Output>,
+): void {
+  contents.entries.clear()
+  contents.grants.clear()
+  contents.memberships = []
+  table.seq = seq
+  table.log = []
+  for (const op of ops) Hiding.apply(table, contents, op)
+  returned(state, table, outputs)
 }
 
 function same(entry: Entry | undefined, op: Extract<Op, { _tag: "Put" }>): boolean {
@@ -227,8 +271,12 @@ function receiveTables(
 ): void {
   for (const theirs of message.tables) {
     const table = state.tables.get(theirs.owner)
-    if (table === undefined || table === state.self || table.hidden !== undefined) continue
-    if (theirs.owner === from && table.epoch === theirs.epoch) table.latest = theirs.seq
+    if (table === undefined || table === state.self) continue
+    if (table.hidden !== undefined && table.returningAt === undefined) continue
+    if (theirs.owner === from && table.epoch === theirs.epoch) {
+      table.latest = theirs.seq
+      if (table.hidden !== undefined) returned(state, table, outputs)
+    }
     if (table.epoch === theirs.epoch && theirs.seq > table.seq) ask(now, from, table, outputs)
   }
   if (message.answer) outputs.push({ _tag: "Send", to: from, message: tablesOf(state, false) })

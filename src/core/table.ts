@@ -102,7 +102,7 @@ export interface Contents {
   readonly adopted: Set<string>
   /** Slots of `grants` that a live node has held since. */
   readonly taken: Set<number>
-  readonly memberships: ReadonlyArray<Membership>
+  memberships: ReadonlyArray<Membership>
 }
 
 /** A replica (or the original) of one owner's registrations. */
@@ -118,6 +118,8 @@ export interface Table {
   /** Set while the owner is down: its claims, out of the index. */
   hidden: Contents | undefined
   hiddenAt: number
+  /** Since when the owner has been back, while what it has written in the meantime isn't here. */
+  returningAt: number | undefined
   /** A snapshot being received. */
   staging: Staging | undefined
   /** When a range was last asked for, so that a burst of gaps asks once. */
@@ -149,6 +151,7 @@ export function make(owner: string, epoch: number): Table {
     log: [],
     hidden: undefined,
     hiddenAt: 0,
+    returningAt: undefined,
     staging: undefined,
     askedAt: Number.NEGATIVE_INFINITY,
     names: 0,

@@ -21,7 +21,7 @@ import type { Group } from "./group.ts"
 import { GroupRef } from "./groupref.ts"
 import type { NamesOptions, Scalar } from "./indexes.ts"
 import type { Location } from "./location.ts"
-import { additional, locate, type Named } from "./lookup.ts"
+import { type Living, locate, type Named } from "./lookup.ts"
 import type { Down } from "./monitors.ts"
 import type { Member, Node, SpawnOptions } from "./node.ts"
 import * as Ref from "./ref.ts"
@@ -89,16 +89,12 @@ export class Face implements Node {
   // --- names -------------------------------------------------------------------------------------
 
   whereis(name: Key.Key | AnyDefinition, key?: Key.Key): Location | undefined {
-    const full = isDefinition(name) ? Ref.nameOf(name, key ?? "") : additional(name)
-    const entry = Registry.lookup(this.#engine.core.registry, full)
+    if (!isDefinition(name)) return this.#engine.indexes.whereis(name)
+    const entry = Registry.lookup(this.#engine.core.registry, Ref.nameOf(name, key ?? ""))
     return entry === undefined ? undefined : locate(entry)
   }
 
-  register(
-    name: Key.Key,
-    ref: Reference<AnyDefinition> | Location,
-    options?: RegisterOptions,
-  ): Promise<void> {
+  register(name: Key.Key, ref: Living, options?: RegisterOptions): Promise<void> {
     return this.#engine.registrations.register(name, ref, options)
   }
 
@@ -126,14 +122,11 @@ export class Face implements Node {
     return Registry.count(this.#engine.core.registry, node)
   }
 
-  monitor(target: Reference<AnyDefinition> | Location, f: (down: Down) => void): () => void {
+  monitor(target: Living, f: (down: Down) => void): () => void {
     return this.#engine.monitors.monitor(target, f)
   }
 
-  down(
-    target: Reference<AnyDefinition> | Location,
-    options?: { readonly signal?: AbortSignal },
-  ): Promise<Down> {
+  down(target: Living, options?: { readonly signal?: AbortSignal }): Promise<Down> {
     return this.#engine.monitors.down(target, options)
   }
 

@@ -11,8 +11,11 @@ import type { Location } from "./location.ts"
 import { decode } from "./memberships.ts"
 import * as Ref from "./ref.ts"
 
+/** What means a life: a reference its process's, be it one that was sent, a location the one it tells of. */
+export type Living = Reference<AnyDefinition> | Ref.Sent | Location
+
 /** What means a name: a key means the additional name, a reference its process, a location its name. */
-export type Named = Key.Key | Reference<AnyDefinition> | Location
+export type Named = Key.Key | Living
 
 /**
  * How long a name that nobody has may be on its way from one node to another: its end there is heard of
@@ -52,7 +55,7 @@ export function nameOf(named: Named): string {
 }
 
 /** The registered name of the process that is meant. Throws a TypeError on anything else. */
-export function processOf(ref: Reference<AnyDefinition> | Location): string {
+export function processOf(ref: Living): string {
   const { process, name } = ref as { readonly process?: unknown; readonly name?: unknown }
   // A reference that was sent, and is none any more, has no process, but its own name is one.
   const found = Ref.targetOf(ref)?.name ?? process ?? name

@@ -9,10 +9,9 @@
  */
 import type { Entry } from "../core/registry.ts"
 import * as Registry from "../core/registry.ts"
-import type { AnyDefinition, Ref as Reference } from "./definition.ts"
 import { Aborted, reasonOf } from "./errors.ts"
 import type { Location } from "./location.ts"
-import { idOf, isAdditional, locate, nameOf, same } from "./lookup.ts"
+import { idOf, isAdditional, type Living, locate, nameOf, same } from "./lookup.ts"
 import type { Parts } from "./parts.ts"
 import { targetOf } from "./ref.ts"
 
@@ -84,7 +83,7 @@ export class Monitors {
    * isn't called. Nor is it once this node has stopped. When it throws, that is the event ListenerFailed.
    * Throws NodeStopped.
    */
-  monitor(target: Reference<AnyDefinition> | Location, f: (down: Down) => void): () => void {
+  monitor(target: Living, f: (down: Down) => void): () => void {
     const name = nameOf(target)
     const stopped = this.#parts.stopped(name)
     if (stopped !== undefined) throw stopped
@@ -101,10 +100,7 @@ export class Monitors {
    * The end of the life that {@link monitor} would wait for. Rejects with Aborted when `signal` fires, and
    * with NodeStopped when this node stops.
    */
-  down(
-    target: Reference<AnyDefinition> | Location,
-    { signal }: { readonly signal?: AbortSignal } = {},
-  ): Promise<Down> {
+  down(target: Living, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Down> {
     return new Promise((resolve, reject) => {
       const name = nameOf(target)
       if (signal?.aborted) throw new Aborted(name, "down", "not-executed")

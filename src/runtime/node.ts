@@ -10,7 +10,7 @@ import type { Listeners, NodeEvent } from "./events.ts"
 import type { Group } from "./group.ts"
 import type { NamesOptions, Scalar } from "./indexes.ts"
 import type { Location } from "./location.ts"
-import type { Named } from "./lookup.ts"
+import type { Living, Named } from "./lookup.ts"
 import type { Down } from "./monitors.ts"
 import type { Sent } from "./ref.ts"
 import type { RegisterOptions } from "./registrations.ts"
@@ -77,7 +77,7 @@ export interface Node extends AsyncDisposable {
    * Gives a process, wherever it runs, an additional name: it ends with the process, and moves with it.
    * Fails with AlreadyRegistered, which says who has it, NoQuorum, and as calls do.
    */
-  register(name: Key, ref: Ref<AnyDefinition> | Location, options?: RegisterOptions): Promise<void>
+  register(name: Key, ref: Living, options?: RegisterOptions): Promise<void>
   /** Takes an additional name back, from wherever it is; the process lives on. False when nobody has it. */
   unregister(name: Key, options?: { readonly timeout?: number }): Promise<boolean>
   /**
@@ -99,12 +99,9 @@ export interface Node extends AsyncDisposable {
    * Calls `f` exactly once, when the life ends that the process has now, with the reason; soon, when there is
    * none. Not any more once the result was called, or this node has stopped.
    */
-  monitor(target: Ref<AnyDefinition> | Location, f: (down: Down) => void): () => void
+  monitor(target: Living, f: (down: Down) => void): () => void
   /** The same as a promise. Rejects with Aborted, and with NodeStopped when this node stops. */
-  down(
-    target: Ref<AnyDefinition> | Location,
-    options?: { readonly signal?: AbortSignal },
-  ): Promise<Down>
+  down(target: Living, options?: { readonly signal?: AbortSignal }): Promise<Down>
 
   // --- groups, topics, functions -----------------------------------------------------------------
 

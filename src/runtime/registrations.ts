@@ -9,10 +9,16 @@ import type { Entry, Props } from "../core/registry.ts"
 import * as Registry from "../core/registry.ts"
 import * as Rings from "../core/rings.ts"
 import { type Cell, FROZEN } from "./cell.ts"
-import type { AnyDefinition, Ref as Reference } from "./definition.ts"
 import { AlreadyRegistered, NoProcess, Overloaded, Timeout } from "./errors.ts"
-import type { Location } from "./location.ts"
-import { additional, GAP_MILLIS, isAdditional, locate, processOf, shown } from "./lookup.ts"
+import {
+  additional,
+  GAP_MILLIS,
+  isAdditional,
+  type Living,
+  locate,
+  processOf,
+  shown,
+} from "./lookup.ts"
 import { encode } from "./memberships.ts"
 import type { Names } from "./names.ts"
 import type { Parts } from "./parts.ts"
@@ -96,11 +102,7 @@ export class Registrations {
    * Gives a process an additional name, wherever it runs. Rejects with AlreadyRegistered, NoQuorum,
    * NoProcess, Overloaded, NotData, Timeout, Unreachable, NodeDown, NodeStopped, or a TypeError.
    */
-  async register(
-    name: Key.Key,
-    ref: Reference<AnyDefinition> | Location,
-    options: RegisterOptions = {},
-  ): Promise<void> {
+  async register(name: Key.Key, ref: Living, options: RegisterOptions = {}): Promise<void> {
     const application = applied(name, ref, options)
     const { alias, process, mode, timeout } = application
     const { platform } = this.#parts
@@ -236,11 +238,7 @@ export class Registrations {
 }
 
 /** What the user asks for. Throws a TypeError on what can't be meant, and NotData. */
-function applied(
-  name: Key.Key,
-  ref: Reference<AnyDefinition> | Location,
-  options: RegisterOptions,
-): Application {
+function applied(name: Key.Key, ref: Living, options: RegisterOptions): Application {
   const { mode = "serialized", quorum, meta, onConflict = "keep" } = options
   const { timeout = TIMEOUT_MILLIS } = options
   const alias = additional(name)

@@ -208,6 +208,7 @@ describe("members of groups", () => {
     assert.deepEqual(Registries.members(world, "g")[2], ["b 1"])
     assert.deepEqual([...Groups.all(state(world, "c").groups)], ["g"])
     Registries.up(world, "c", "a")
+    Registries.drain(world)
     assert.deepEqual(Registries.members(world, "g")[2], before)
     assert.equal(Groups.find(state(world, "c").groups, "g", "a", 2), member)
     assert.equal(Registries.table(world, "c", "a").memberships, 3)

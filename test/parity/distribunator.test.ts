@@ -156,6 +156,7 @@ describe("Distribunator.Distributed", () => {
     cluster(async ({ sim, a, b, c }) => {
       const itself = await a.spawn(Worker)
       const made = await b.spawn(Plain)
+      await sim.converged()
       await c.group("anything at all").join(made)
       await c.group(["a", ["term", 42n]]).join(made)
       await sim.converged()
@@ -168,8 +169,9 @@ describe("Distribunator.Distributed", () => {
 
   test(
     "Distributed.register: many processes may hold one name, and one process many names",
-    cluster(async ({ a, b }) => {
+    cluster(async ({ sim, a, b }) => {
       const refs = [await a.spawn(Plain), await b.spawn(Plain)]
+      await sim.converged()
       for (const ref of refs) for (const name of ["x", "y"]) await a.group(name).join(ref)
       for (const name of ["x", "y"]) assert.equal(a.group(name).count, 2)
     }),
@@ -293,12 +295,12 @@ describe("Distribunator.Manager", () => {
 
   test(
     "Manager.connect(node | [node]): one or several addresses; resolves when they are members",
-    strangers(async ({ a, b, c }) => {
+    strangers(async ({ a, b }) => {
       await a.connect("b")
       assert.deepEqual(up(a), ["a", "b"])
       await b.disconnect("a")
       await b.connect(["a", "c"])
-      for (const node of [b, c]) assert.ok(up(node).includes("b") && up(node).includes("c"))
+      assert.deepEqual(up(b), ["a", "b", "c"])
     }),
   )
 
@@ -481,6 +483,7 @@ describe("Distribunator's faults", () => {
     "fault: a name can't be given back, and a second register is a second membership",
     cluster(async ({ sim, a, b }) => {
       const ref = await b.spawn(Plain)
+      await sim.converged()
       const group = a.group("x", Plain)
       await group.join(ref)
       await group.join(ref)

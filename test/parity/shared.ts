@@ -35,9 +35,11 @@ export function up(node: Node): ReadonlyArray<string> {
     .map(({ name }) => name)
 }
 
-/** What is listed to be connected, and how it stands: `b connected`. */
+/** What is listed to be connected, and how it stands: `b connected`. What is being dialled is waiting. */
 export function listed(node: Node): ReadonlyArray<string> {
-  return node.connections().map(({ address, state }) => `${address} ${state}`)
+  return node
+    .connections()
+    .map(({ address, state }) => `${address} ${state === "dialling" ? "waiting" : state}`)
 }
 
 /** The events of one kind that were told so far, and where. */

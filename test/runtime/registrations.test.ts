@@ -108,6 +108,11 @@ describe("a location", () => {
         assert.equal(c.whereis("also")?.process, room.name)
         assert.equal(await c.unregister("also"), true)
       }
+      const reference = JSON.parse(JSON.stringify(room)) as Room
+      await c.register("also", reference)
+      assert.equal(c.whereis("also")?.process, room.name)
+      assert.equal(await c.update(reference, "of the room"), "of the room")
+      assert.equal(c.whereis(Room, room.key)?.meta, "of the room")
     }))
 
   test("is of another life once the process began anew, moved, or the name was registered anew", () =>

@@ -152,7 +152,7 @@ const registry: ReadonlyArray<Mutant> = [
     edits: [
       edit(
         "src/core/registry.ts",
-        "  Ledger.hide(state, now, table, outputs)\n  state.mismatches",
+        "  Hiding.hide(state, now, table, outputs)\n  state.mismatches",
         "  state.mismatches",
       ),
     ],

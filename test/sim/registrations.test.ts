@@ -26,6 +26,33 @@ const twoClusters = {
 }
 
 describe("a conflict of additional names", () => {
+  test("isn't made of a claim that its owner gave up while it was cut off", async () => {
+    for (const conflict of ["oldest", "newest"] as const)
+      for (let seed = 0; seed < 5; seed++)
+        await simulate({ ...three, seed, options: { conflict } }, async (sim) => {
+          const [, b, c] = sim.nodes as [SimNode, SimNode, SimNode]
+          const before = await b.spawn(Room)
+          const after = await c.spawn(Room)
+          await b.register("x", before)
+          await sim.converged()
+          const cut = sim.isolate(b)
+          await sim.until("b is down", () => c.whereis("x") === undefined)
+          await sim.settle()
+          await b.unregister("x")
+          await c.register("x", after)
+          const told = watch(c, c.whereis("x") as Location)
+          await sim.advance("1 second")
+          cut.end()
+          await sim.converged()
+          for (const node of sim.nodes) assert.equal(node.whereis("x")?.process, after.name)
+          assert.deepEqual(told, [])
+          assert.deepEqual(
+            sim.events.filter(({ event }) => event._tag.startsWith("Conflict")),
+            [],
+          )
+        })
+  })
+
   test("S1. the later registration wins after a partial netsplit, and so does its metadata; the loser is dead, and counted nowhere", async () => {
     for (let seed = 0; seed < 5; seed++)
       await simulate({ ...three, seed, options: { conflict: "newest" } }, async (sim) => {
