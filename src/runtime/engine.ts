@@ -25,7 +25,6 @@ import { nameOf } from "./groupref.ts"
 import { Groups } from "./groups.ts"
 import { Inbox } from "./inbox.ts"
 import { Indexes } from "./indexes.ts"
-import { Inquiries } from "./inquiries.ts"
 import { Intake } from "./intake.ts"
 import type { Limits } from "./limits.ts"
 import type { Link } from "./link.ts"
@@ -111,7 +110,6 @@ export class Engine implements Parts {
   /** Set by whoever runs the node. */
   readonly life: Life = { onReady: () => {}, onLeft: () => {}, onConflict: () => {} }
   readonly #options: EngineOptions
-  readonly #inquiries: Inquiries
   readonly #outputs: Outputs
   #driver: Driver | undefined
   #address = ""
@@ -132,11 +130,10 @@ export class Engine implements Parts {
       for (const process of spec.processes) this.names.host(process, name, spec.intensity)
     this.supervisors = new Supervisors(this, options.supervisors)
     this.starts = new Starts(this, this.names, this.supervisors)
-    this.#inquiries = new Inquiries(this)
-    this.stops = new Stops(this, this.#inquiries)
-    this.reservations = new Reservations(this, this.#inquiries)
     this.router = new Router(this, this.names, this.starts)
     this.services = new Services(this, options.context, this.router.replies)
+    this.stops = new Stops(this, this.services)
+    this.reservations = new Reservations(this, this.services)
     const { names, reservations, services } = this
     this.registrations = new Registrations(this, { names, reservations, services })
     this.indexes = new Indexes(() => this.core.registry)
@@ -152,8 +149,7 @@ export class Engine implements Parts {
     const conflicts = new Conflicts(this, { ...this, router, memberships })
     this.#outputs = new Outputs(this, { ...this, mover, conflicts })
     const inbox = new Inbox(this, { ...this, mover })
-    const inquiries = this.#inquiries
-    this.links = this.#makeLinks(new Intake(this, { ...this, inquiries, mover, inbox }))
+    this.links = this.#makeLinks(new Intake(this, { ...this, mover, inbox }))
   }
 
   #makeProcesses(): Processes {
@@ -267,7 +263,6 @@ export class Engine implements Parts {
     this.topics.close()
     this.monitors.close()
     this.groups.close()
-    this.#inquiries.close()
     for (const cell of this.processes.all()) this.processes.kill(cell)
     this.router.close()
     await this.links.close()
@@ -326,7 +321,6 @@ export class Engine implements Parts {
     this.starts.linkDown(peer)
     this.services.linkDown(peer)
     this.topics.linkDown(peer)
-    this.#inquiries.linkDown(peer)
     const why = reason === "ended" ? "closed" : "reset"
     this.driver.input({ _tag: "LinkDown", now: this.platform.now(), peer, epoch, reason: why })
     this.connections.linkDown(link)

@@ -5,24 +5,17 @@
  */
 import { Reader } from "../wire/bytes.ts"
 import * as Message from "../wire/message.ts"
-import * as Envelope from "./envelope.ts"
 import * as Failure from "./failure.ts"
 import type { Inbox } from "./inbox.ts"
-import type { Inquiries } from "./inquiries.ts"
 import type { Link } from "./link.ts"
 import type { Mover } from "./mover.ts"
 import type { Parts } from "./parts.ts"
-import type { Reservations } from "./reservations.ts"
 import type { Router } from "./router.ts"
 import type { Starts } from "./starts.ts"
-import type { Stops } from "./stops.ts"
 
 /** The parts that peers talk to. */
 export interface Receivers {
   readonly starts: Starts
-  readonly stops: Stops
-  readonly reservations: Reservations
-  readonly inquiries: Inquiries
   readonly router: Router
   readonly mover: Mover
   readonly inbox: Inbox
@@ -64,7 +57,7 @@ export class Intake {
     if (!reader.done()) return link.destroy()
     link.heard = true
     const from = link.peer.name
-    const { starts, stops, reservations, inquiries, router, mover } = this.#to
+    const { starts, router, mover } = this.#to
     switch (message._tag) {
       case "Start":
         return starts.receive(from, message)
@@ -72,19 +65,6 @@ export class Intake {
         return starts.answered(message.id, undefined, message.node)
       case "NotStarted":
         return starts.answered(message.id, Failure.fromWire(message.error) as Error, "")
-      case "Stop":
-        void stops.here(message.name, message.reason).then((found) => {
-          if (link.open) Envelope.data(link, { _tag: "Stopped", id: message.id, found })
-        })
-        return
-      case "Stopped":
-      case "Reserved":
-        return inquiries.answered(message)
-      case "Reserve": {
-        const holder = reservations.here(message.name, from) ?? ""
-        Envelope.data(link, { _tag: "Reserved", id: message.id, holder })
-        return
-      }
       case "State":
         return mover.install(message)
       case "Fence":

@@ -147,12 +147,7 @@ export class Monitors {
   // --- ends --------------------------------------------------------------------------------------
 
   /** The winning claim of a name changed; `reason` as the core gives it. */
-  changed(
-    name: string,
-    before: Entry | undefined,
-    _after: Entry | undefined,
-    reason: string,
-  ): void {
+  changed(name: string, before: Entry | undefined, reason: string): void {
     const life = this.#lives.get(name)
     if (life === undefined) return
     const now = Registry.lookup(this.#parts.core.registry, name)

@@ -91,7 +91,7 @@ export class Outputs {
         router.changed(output.name, output.before, output.after)
         indexes.changed(output.name, output.before, output.after)
         this.#by.supervisors.changed(output)
-        return monitors.changed(output.name, output.before, output.after, output.reason)
+        return monitors.changed(output.name, output.before, output.reason)
       case "Grouped":
         return this.#grouped(output)
       case "Won":

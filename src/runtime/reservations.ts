@@ -6,11 +6,13 @@
  */
 import * as Registry from "../core/registry.ts"
 import * as Rings from "../core/rings.ts"
-import { Timeout } from "./errors.ts"
-import type { Inquiries } from "./inquiries.ts"
+import { NodeDown, Timeout, Unreachable } from "./errors.ts"
 import type { Parts } from "./parts.ts"
+import type { Services } from "./services.ts"
 import { Sweep } from "./sweep.ts"
 
+/** Asked of the node that serializes a name's slot: the node that has the name, or undefined. */
+const RESERVE = "$reserve"
 const SWEEP_MILLIS = 100
 /** How long a name is kept for a node that doesn't register it after all. */
 const RESERVED_MILLIS = 5_000
@@ -18,14 +20,15 @@ const RESERVED_MILLIS = 5_000
 /** The names reserved at this node. */
 export class Reservations {
   readonly #parts: Parts
-  readonly #inquiries: Inquiries
+  readonly #services: Services
   readonly #sweep: Sweep
   readonly #reserved = new Map<string, { readonly node: string; readonly until: number }>()
 
-  constructor(parts: Parts, inquiries: Inquiries) {
+  constructor(parts: Parts, services: Services) {
     this.#parts = parts
-    this.#inquiries = inquiries
+    this.#services = services
     this.#sweep = new Sweep(parts.platform, SWEEP_MILLIS, () => this.#expire())
+    services.serve(RESERVE, ({ from }, [name]) => this.here(String(name), from))
   }
 
   /**
@@ -36,11 +39,19 @@ export class Reservations {
     const { core, name: self } = this.#parts
     const at = Rings.owner(core.supervision.rings, name) ?? self
     if (at === self) return this.here(name, self)
-    const answer = await this.#inquiries.ask(at, { _tag: "Reserve", name }, timeoutMillis)
-    if (answer?._tag !== "Reserved") {
+    const about = { process: name, method: "register" }
+    try {
+      const holder = await this.#services.request(at, RESERVE, [name], {
+        timeout: timeoutMillis,
+        about,
+      })
+      return typeof holder === "string" ? holder : undefined
+    } catch (error) {
+      // A reservation that nobody answers is none.
+      if (error instanceof NodeDown) throw new Unreachable(name, at)
+      if (!(error instanceof Timeout)) throw error
       throw new Timeout(name, "register", timeoutMillis, "not-executed")
     }
-    return answer.holder === "" ? undefined : answer.holder
   }
 
   /** Reserves a name at this node, for any node; the node that has it when it isn't free. */

@@ -40,6 +40,8 @@ export interface RequestOptions {
   readonly timeout: number
   /** Gives it up when it fires. */
   readonly signal?: AbortSignal | undefined
+  /** What its errors name: a process, and what was asked for it. Default: the service, and the node. */
+  readonly about?: { readonly process: string; readonly method: string }
 }
 
 /** What one node serves, and what it asks of others and of itself. */
@@ -89,20 +91,21 @@ export class Services {
     args: ReadonlyArray<unknown>,
     options: RequestOptions,
   ): Promise<unknown> {
-    const link = this.#way(node, service)
+    const { process = service, method = asked(node) } = options.about ?? {}
+    const link = this.#way(node, process)
     if (link instanceof Error) return Promise.reject(link)
     if (link !== undefined) {
-      return this.#ask(node, service, args, options, (call) => {
+      return this.#ask(process, method, options, (call) => {
         const id = this.#parts.calls.number(call)
-        const error = this.#send(link, id, service, args)
+        const error = this.#send(link, id, service, process, args)
         if (error === undefined) call.node = node
         else call.fail(error)
         return () => abandon(link, id)
       })
     }
-    const mine = copied(service, args)
+    const mine = copied(process, args)
     if (mine instanceof NotData) return Promise.reject(mine)
-    return this.#ask(node, service, mine, options, (call) => {
+    return this.#ask(process, method, options, (call) => {
       const job = new Job(node, node, service, 0, call)
       queueMicrotask(() => {
         // Given up before it began.
@@ -116,15 +119,14 @@ export class Services {
 
   /** Makes the call; `place` hands it over, and gives what is to be done when it is given up. */
   #ask(
-    node: string,
-    service: string,
-    args: ReadonlyArray<unknown>,
+    process: string,
+    name: string,
     { timeout, signal }: RequestOptions,
     place: (call: Call) => () => void,
   ): Promise<unknown> {
     let giveUp = (): void => {}
-    const method: Method = { name: asked(node), kind: "call", immediate: false, handler: requested }
-    const answer = this.#parts.calls.make(service, method, args, timeout, signal, (call) => {
+    const method: Method = { name, kind: "call", immediate: false, handler: requested }
+    const answer = this.#parts.calls.make(process, method, [], timeout, signal, (call) => {
       giveUp = place(call)
     })
     answer.catch((error) => {
@@ -142,7 +144,7 @@ export class Services {
     const link = this.#way(node, service)
     if (link instanceof Error) throw link
     if (link !== undefined) {
-      const error = this.#send(link, 0, service, args)
+      const error = this.#send(link, 0, service, service, args)
       if (error !== undefined) throw error
       return
     }
@@ -168,6 +170,7 @@ export class Services {
     link: Link,
     id: number,
     service: string,
+    process: string,
     args: ReadonlyArray<unknown>,
   ): NotData | TooLarge | undefined {
     const writer = link.begin()
@@ -179,11 +182,11 @@ export class Services {
       for (let i = 0; i < args.length; i++) Value.write(writer, args[i])
     } catch (error) {
       link.drop()
-      return new NotData(service, reasonOf(error), "not-executed")
+      return new NotData(process, reasonOf(error), "not-executed")
     }
     const bytes = link.end()
     if (bytes === undefined) return undefined
-    return new TooLarge(service, bytes, this.#parts.limits.frameBytesMax)
+    return new TooLarge(process, bytes, this.#parts.limits.frameBytesMax)
   }
 
   // --- serving -----------------------------------------------------------------------------------

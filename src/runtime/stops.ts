@@ -5,20 +5,22 @@
  */
 import * as Registry from "../core/registry.ts"
 import type { Cell } from "./cell.ts"
-import { Timeout } from "./errors.ts"
-import type { Inquiries } from "./inquiries.ts"
 import type { Parts } from "./parts.ts"
+import type { Services } from "./services.ts"
+
+const STOP = "$stop"
 
 /** Stops under way at this node. */
 export class Stops {
   readonly #parts: Parts
-  readonly #inquiries: Inquiries
+  readonly #services: Services
   /** Who waits for the end of a process, by its id. */
   readonly #waiting = new Map<number, Array<() => void>>()
 
-  constructor(parts: Parts, inquiries: Inquiries) {
+  constructor(parts: Parts, services: Services) {
     this.#parts = parts
-    this.#inquiries = inquiries
+    this.#services = services
+    services.serve(STOP, (_, [name, reason]) => this.here(String(name), String(reason)))
   }
 
   /** Stops a process wherever it runs; false when there is none. Rejects with Unreachable or Timeout. */
@@ -28,10 +30,9 @@ export class Stops {
     if (entry === undefined) return false
     if (entry.table === registry.self) return this.here(name, reason)
     const { owner } = entry.table
-    const question = { _tag: "Stop", name, reason } as const
-    const answer = await this.#inquiries.ask(owner, question, timeoutMillis)
-    if (answer?._tag === "Stopped") return answer.found
-    throw new Timeout(name, "stopProcess", timeoutMillis, "unknown")
+    const about = { process: name, method: "stopProcess" }
+    const options = { timeout: timeoutMillis, about }
+    return (await this.#services.request(owner, STOP, [name, reason], options)) === true
   }
 
   /** Stops a process of this node, once the message in hand is finished; false when there is none. */

@@ -208,8 +208,6 @@ export type Data =
     }
   | { readonly _tag: "Started"; readonly id: number; readonly node: string }
   | { readonly _tag: "NotStarted"; readonly id: number; readonly error: WireError }
-  | { readonly _tag: "Stop"; readonly id: number; readonly name: string; readonly reason: string }
-  | { readonly _tag: "Stopped"; readonly id: number; readonly found: boolean }
   | {
       readonly _tag: "State"
       readonly slot: number
@@ -219,9 +217,6 @@ export type Data =
   /** Everything that the sender sent for this name before has been passed on to where it lives now. */
   | { readonly _tag: "Fence"; readonly id: number; readonly origin: string; readonly name: string }
   | { readonly _tag: "Fenced"; readonly id: number }
-  /** May the sender register this name? Asked of the node that serializes the name's slot. */
-  | { readonly _tag: "Reserve"; readonly id: number; readonly name: string }
-  | { readonly _tag: "Reserved"; readonly id: number; readonly holder: string }
 
 const millis = uint
 const timer: Codec<MovingTimer> = struct({
@@ -269,11 +264,7 @@ export const data: Codec<Data> = union({
   }),
   Started: struct({ id: uint, node }),
   NotStarted: struct({ id: uint, error }),
-  Stop: struct({ id: uint, name, reason: string(65_536) }),
-  Stopped: struct({ id: uint, found: bool }),
   State: struct({ slot: uint, generation: uint, processes: array(moving, LIST_MAX) }),
   Fence: struct({ id: uint, origin: node, name }),
   Fenced: struct({ id: uint }),
-  Reserve: struct({ id: uint, name }),
-  Reserved: struct({ id: uint, holder: node }),
 }) as Codec<Data>

@@ -42,6 +42,10 @@ class Desk {
   /** Node b comes or goes. */
   member(up: boolean): void {
     this.#step({ _tag: up ? "MemberUp" : "MemberDown", now: 0, name: "b", epoch: 1 })
+    // It says how much it has written by now.
+    const tables = [{ owner: "b", epoch: 1, seq: this.#seq }]
+    const message = { _tag: "Tables", tables, answer: false } as const
+    if (up) this.#step({ _tag: "Message", now: 0, from: "b", message })
   }
 
   #hear(op: Registry.Op): void {

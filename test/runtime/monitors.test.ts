@@ -353,8 +353,8 @@ class Desk {
 
   /** The monitors hear of what has happened, and whoever is to be told is told. */
   catchUp(): void {
-    for (const { name, before, after, reason } of this.#late.splice(0))
-      this.monitors.changed(name, before, after, reason)
+    for (const { name, before, reason } of this.#late.splice(0))
+      this.monitors.changed(name, before, reason)
     while (this.#flushes.length > 0) for (const flush of this.#flushes.splice(0)) flush()
   }
 
