@@ -82,7 +82,7 @@ export class Face implements Node {
     return Ref.make<P>(this.#engine.router, definition, name)
   }
 
-  ref<P extends AnyDefinition>(definition: P, of: Key.Key | Ref.Sent): Reference<P> {
+  ref<P extends AnyDefinition>(definition: P, of: Key.Key | Ref.Sent | Location): Reference<P> {
     return Ref.make(this.#engine.router, definition, Ref.named(definition, of))
   }
 
@@ -137,6 +137,10 @@ export class Face implements Node {
     definition?: P,
   ): Group<P, M> {
     return new GroupRef<P, M>(this.#engine.groups, name, definition)
+  }
+
+  groups(): ReadonlyArray<Key.Key> {
+    return this.#engine.groups.names()
   }
 
   subscribe<T extends Topic.Source>(

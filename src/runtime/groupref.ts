@@ -73,6 +73,16 @@ export function nameOf(group: Keys.Key): string {
   return PREFIX + Keys.text(group)
 }
 
+/** The name of a user's group that the registry has; undefined when it is something else. */
+export function keyOf(group: string): Keys.Key | undefined {
+  if (!group.startsWith(PREFIX)) return undefined
+  try {
+    return Keys.parse(group.slice(PREFIX.length))
+  } catch {
+    return undefined
+  }
+}
+
 /** A handle of one group. */
 export class GroupRef<P extends AnyDefinition, M = unknown> implements Group<P, M> {
   readonly name: Keys.Key

@@ -6,10 +6,11 @@
  */
 import type * as Cluster from "../core/cluster.ts"
 import * as Core from "../core/groups.ts"
+import type * as Key from "../core/key.ts"
 import { REASON } from "../core/registry.ts"
 import type { AnyDefinition, CallOptions, Method, Ref as Reference } from "./definition.ts"
 import { Contended, NoMethod, reasonOf } from "./errors.ts"
-import type { Grouped, Grouper, Watcher } from "./groupref.ts"
+import { type Grouped, type Grouper, keyOf, type Watcher } from "./groupref.ts"
 import type { Change, Memberships, Reported, Result } from "./memberships.ts"
 import type { Names } from "./names.ts"
 import type { Parts } from "./parts.ts"
@@ -55,6 +56,16 @@ export class Groups implements Grouper {
 
   random(below: number): number {
     return uint32(this.#parts.platform) % below
+  }
+
+  /** The names of the users' groups that have members. */
+  names(): Array<Key.Key> {
+    const names: Array<Key.Key> = []
+    for (const group of Core.all(this.known.groups)) {
+      const name = keyOf(group)
+      if (name !== undefined) names.push(name)
+    }
+    return names
   }
 
   // --- memberships -------------------------------------------------------------------------------

@@ -63,10 +63,10 @@ export interface Node extends AsyncDisposable {
     ...init: InitArgs<P, SpawnOptions>
   ): Promise<Ref<P>>
   /**
-   * A reference to the process with this key, whether it runs or not; or to the one that a reference meant
-   * before it was sent with a message, of whichever supervisor. Costs nothing. Throws a TypeError.
+   * A reference to the process with this key, whether it runs or not; or to the one that a location tells of,
+   * or a reference meant before it was sent with a message. Costs nothing. Throws a TypeError.
    */
-  ref<P extends AnyDefinition>(definition: P, of: Key | Sent): Ref<P>
+  ref<P extends AnyDefinition>(definition: P, of: Key | Sent | Location): Ref<P>
 
   // --- names -------------------------------------------------------------------------------------
 
@@ -111,6 +111,8 @@ export interface Node extends AsyncDisposable {
    */
   group<P extends AnyDefinition, M = unknown>(name: Key, definition: P): Group<P, M>
   group<M = unknown>(name: Key): Group<AnyDefinition, M>
+  /** The names of all groups that have members, in no particular order. O(number of groups). */
+  groups(): ReadonlyArray<Key>
   /**
    * Calls a function with each message of a topic or a pattern, until the subscription or the node ends. One
    * that returns a promise or an Effect gets its next message when that is over; the message is shared by all

@@ -7,6 +7,7 @@
 import * as Key from "../core/key.ts"
 import * as Data from "../wire/data.ts"
 import type { AnyDefinition, CallOptions, Method, Ref } from "./definition.ts"
+import type { Location } from "./location.ts"
 
 /** What a reference needs from its node. */
 export interface Caller {
@@ -78,12 +79,13 @@ export function keyOf(name: string): string {
 }
 
 /**
- * The registered name of a process that the ring places under this key, or of the one that a reference
- * stood for before it was sent. Throws a TypeError when it is neither, or a reference of another definition.
+ * The registered name of a process that the ring places under this key, or of the one that a location tells
+ * of, or a reference stood for before it was sent. Throws a TypeError when it is neither, or a reference of another definition.
  */
-export function named(definition: AnyDefinition, of: Key.Key | Sent): string {
+export function named(definition: AnyDefinition, of: Key.Key | Sent | Location): string {
   if (typeof of !== "object" || Array.isArray(of)) return nameOf(definition, of as Key.Key)
-  const { name } = of as Sent
+  // (A location's name may be an additional one.)
+  const { name: sent, process: name = sent } = of as Sent & Partial<Location>
   const head = typeof name === "string" ? name.slice(0, name.indexOf("/")) : ""
   if (head === definition.name || head === `@${definition.name}`) return name
   if (head.endsWith(`:${definition.name}`)) return name

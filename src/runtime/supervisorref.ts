@@ -10,6 +10,7 @@ import { type Children, definitionOf } from "./children.ts"
 import type { AnyDefinition as Process, Ref as Reference } from "./definition.ts"
 import {
   AlreadyRegistered,
+  NoMethod,
   NotData,
   reasonOf,
   type StartError,
@@ -216,17 +217,29 @@ export class Handle<P extends Process> implements SupervisorRef<P> {
     method: PropertyKey,
     ...args: ReadonlyArray<unknown>
   ): Promise<never> {
-    return (await methodOf(this.ref(definition, key), method)(...args)) as never
+    const target = this.#target(definition, key)
+    const found = definition.calls.get(String(method))
+    if (found === undefined) throw new NoMethod(target.name, String(method))
+    const { router } = this.#node
+    return (await router.call(target, found, args, Ref.TIMEOUT_MILLIS, undefined)) as never
   }
 
   cast(definition: P, key: Key.Key, method: PropertyKey, ...args: ReadonlyArray<unknown>): void {
-    methodOf(this.ref(definition, key).cast, method)(...args)
+    const target = this.#target(definition, key)
+    const found = definition.casts.get(String(method))
+    if (found === undefined) throw new NoMethod(target.name, String(method))
+    this.#node.router.cast(target, found, args)
   }
 
   send(definition: P, key: Key.Key, method: PropertyKey, ...args: ReadonlyArray<unknown>): boolean {
     if (!this.#exists(this.#nameOf(definition, key))) return false
     this.cast(definition, key, method, ...args)
     return true
+  }
+
+  #target(definition: Process, key: Key.Key): Ref.Target {
+    const name = this.#nameOf(definition, key)
+    return { definition, key: Ref.keyOf(name), name, cache: undefined }
   }
 
   #exists(name: string): boolean {
@@ -305,10 +318,4 @@ function keyOf(name: string): Key.Key {
 
 function isDefinition(of: object): of is Process {
   return (of as Partial<Process>).calls instanceof Map
-}
-
-function methodOf(of: object, method: PropertyKey): (...args: ReadonlyArray<unknown>) => unknown {
-  // (Called on what it belongs to: references have their methods in common.)
-  return (...args) =>
-    (of as Record<PropertyKey, (...args: ReadonlyArray<unknown>) => unknown>)[method]?.(...args)
 }

@@ -322,6 +322,17 @@ describe("hybrid time", () => {
     }
   })
 
+  test("a member is younger than all that its node has seen joining", () => {
+    const world = trio()
+    world.wall += 3_600_000
+    Registries.join(world, "b", "g", 1)
+    Registries.settle(world)
+    world.wall -= 3_600_000
+    Registries.join(world, "a", "g", 1)
+    Registries.settle(world)
+    for (const seen of Registries.members(world, "g")) assert.deepEqual(seen, ["b 1", "a 1"])
+  })
+
   test("a clock that is more than a day ahead isn't followed", () => {
     const world = trio()
     world.wall += 10 * 86_400_000

@@ -64,7 +64,7 @@ describe("a resolver", () => {
   test("is asked only about claims of equal generation, and always in the order of their owners", () => {
     const asked: Array<string> = []
     const world = Registries.create(3, (a, b) => {
-      assert.equal(a.generation, b.generation)
+      // An assertion would be taken for a resolver that can't tell.
       asked.push(`${a.table.owner}${b.table.owner}`)
       return undefined
     })

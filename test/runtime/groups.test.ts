@@ -79,6 +79,17 @@ function at<P extends typeof Worker | typeof Other>(node: Node, type: P, i = 0):
 }
 
 describe("members", () => {
+  test("make a group one of those that are listed, until the last one goes", async () => {
+    await using one = await cluster(["a"], definitions)
+    const [a] = one.nodes as readonly [Node]
+    const worker = await a.start(Worker, "w")
+    await a.group("crew").join(worker)
+    await a.group(["shift", 2]).join(worker)
+    assert.deepEqual(new Set(a.groups()), new Set(["crew", ["shift", 2]]))
+    await a.group("crew").leave(worker)
+    assert.deepEqual(a.groups(), [["shift", 2]])
+  })
+
   test("a process joins from any node, and is a member there at once and everywhere soon", async () => {
     await using three = await cluster(["a", "b", "c"], definitions)
     const [a, b, c] = three.nodes as unknown as Three

@@ -129,6 +129,18 @@ describe("splits", () => {
 })
 
 describe("nodes that come and go", () => {
+  test("who hears of a start elsewhere can have the process stopped at once", async () => {
+    for (let seed = 0; seed < 5; seed++)
+      await simulate({ nodes: 3, seed, processes: [Counter] }, async (sim) => {
+        const [a, b] = sim.nodes as [SimNode, SimNode]
+        for (const key of keys(20)) {
+          await b.start(Counter, key)
+          assert.equal(await a.stopProcess(Counter, key, "done"), true)
+          assert.equal(await a.stopProcess(Counter, key, "done"), false)
+        }
+      })
+  })
+
   test("S25. a name bound to an existing process never moves, and vanishes with the process or its host", async () => {
     for (let seed = 0; seed < 5; seed++)
       await simulate({ nodes: 2, seed, processes: [Anchor] }, async (sim) => {

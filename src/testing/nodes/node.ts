@@ -197,8 +197,8 @@ class Handle implements Ref.Caller {
     return Ref.make(this, definition, (ref as Reference<P>).name)
   }
 
-  ref<P extends AnyDefinition>(definition: P, key: Key.Key): Reference<P> {
-    return Ref.make(this, definition, Ref.nameOf(definition, key))
+  ref<P extends AnyDefinition>(definition: P, of: Parameters<Node["ref"]>[1]): Reference<P> {
+    return Ref.make(this, definition, Ref.named(definition, of))
   }
 
   call(
