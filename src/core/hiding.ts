@@ -90,8 +90,12 @@ export function show(state: State, table: Table.Table, outputs: Array<Output>): 
   table.hidden = undefined
   table.names = 0
   table.memberships = 0
-  for (const membership of contents.memberships) Ledger.insertMember(state, membership, outputs)
+  for (const membership of contents.memberships) {
+    if (membership.time > state.seen) state.seen = membership.time
+    Ledger.insertMember(state, membership, outputs)
+  }
   for (const entry of contents.entries.values()) {
+    if (entry.time > state.seen) state.seen = entry.time
     Ledger.insertEntry(state, { ...entry, used: false, next: undefined }, outputs)
     Ledger.retractName(state, entry.name, outputs)
   }

@@ -333,6 +333,24 @@ describe("hybrid time", () => {
     for (const seen of Registries.members(world, "g")) assert.deepEqual(seen, ["b 1", "a 1"])
   })
 
+  test("so it is after what a node brings along that was away", () => {
+    const world = trio()
+    Registries.down(world, "a", "b")
+    Registries.down(world, "b", "a")
+    world.wall += 3_600_000
+    Registries.put(world, "b", "x")
+    Registries.join(world, "b", "g", 1)
+    Registries.step(world, "b", { _tag: "Flush" })
+    world.wall -= 3_600_000
+    Registries.settle(world)
+    Registries.join(world, "a", "g", 1)
+    Registries.put(world, "a", "y")
+    Registries.settle(world)
+    for (const seen of Registries.members(world, "g")) assert.deepEqual(seen, ["b 1", "a 1"])
+    const [x, y] = ["x", "y"].map((name) => Registries.lookup(world, "c", name)?.time ?? 0)
+    assert.ok((y as number) > (x as number), `${y} after ${x}`)
+  })
+
   test("a clock that is more than a day ahead isn't followed", () => {
     const world = trio()
     world.wall += 10 * 86_400_000

@@ -18,7 +18,7 @@ const { leaveMaxMillis } = Supervision.timing
 const HOSTS: Readonly<Record<string, ReadonlyArray<string>>> = {
   both: ["", "sup"],
   main: [""],
-  only: ["sup"],
+  just: ["sup"],
 }
 
 function hostsOf(name: string): ReadonlyArray<string> {
@@ -80,25 +80,25 @@ function once(network: Cores, names: ReadonlyArray<string>): void {
 
 describe("names of a named supervisor", () => {
   test("are started by nodes that host it, wherever they are asked for, and others by other ones", () => {
-    const network = full(["both0", "main1", "only2", "only3"], [...OWN, ...MAIN])
+    const network = full(["both0", "main1", "just2", "just3"], [...OWN, ...MAIN])
     once(network, [...OWN, ...MAIN])
     const used = new Set(holders(network, OWN).values())
-    assert.deepEqual(used, new Set(["both0", "only2", "only3"]))
+    assert.deepEqual(used, new Set(["both0", "just2", "just3"]))
     assert.deepEqual(new Set(holders(network, MAIN).values()), new Set(["both0", "main1"]))
   })
 
   test("never get to anybody else, whoever comes and goes, nor do the others", () => {
     for (let seed = 0; seed < 5; seed++) {
       const names = [...OWN, ...MAIN]
-      const network = full(["both0", "both1", "only2", "main3"], names, { seed })
+      const network = full(["both0", "both1", "just2", "main3"], names, { seed })
       const served: Array<string> = []
       network.steps.add(({ name, shell }) => {
         for (const { name: process } of shell.processes.values())
           if (!hostsOf(name).includes(Rings.supervisorOf(process)))
             served.push(`${process}@${name}`)
       })
-      join(network, "only4")
-      network.leave(node(network, "only2"))
+      join(network, "just4")
+      network.leave(node(network, "just2"))
       network.run(2_000)
       settle(network)
       join(network, "main5")
@@ -115,14 +115,14 @@ describe("names of a named supervisor", () => {
     const network = full(["both0", "both1"], [...OWN, ...MAIN])
     const before = holders(network, [...OWN, ...MAIN])
     for (const name of OWN) for (let i = 0; i < 3; i++) network.bump(name)
-    const joiner = join(network, "only2")
+    const joiner = join(network, "just2")
     const after = holders(network, [...OWN, ...MAIN])
     const { rings } = joiner.state.supervision
     for (const [name, holder] of before) {
-      const moves = name.startsWith("sup:") && Rings.owner(rings, name) === "only2"
-      assert.equal(after.get(name), moves ? "only2" : holder, name)
+      const moves = name.startsWith("sup:") && Rings.owner(rings, name) === "just2"
+      assert.equal(after.get(name), moves ? "just2" : holder, name)
     }
-    assert.ok([...after.values()].includes("only2"))
+    assert.ok([...after.values()].includes("just2"))
     for (const name of OWN) assert.equal(network.counter(name), 3)
   })
 
@@ -166,17 +166,17 @@ describe("names of a named supervisor", () => {
 
   test("are taken over by another host when their node dies, once, with their metadata", () => {
     for (const machine of [false, true]) {
-      const network = full(["only0", "only1", "main2"], OWN)
+      const network = full(["just0", "just1", "main2"], OWN)
       for (const name of OWN) assert.ok(network.label(name, LABEL))
       settle(network)
-      const own = OWN.filter((name) => network.servers(name)[0]?.name === "only0")
-      network.crash(node(network, "only0"), { machine })
+      const own = OWN.filter((name) => network.servers(name)[0]?.name === "just0")
+      network.crash(node(network, "just0"), { machine })
       settle(network)
       network.run(2_000)
       settle(network)
       once(network, OWN)
-      assert.deepEqual(new Set(holders(network, OWN).values()), new Set(["only1"]))
-      assert.deepEqual([...node(network, "only1").shell.taken].sort(), own.sort())
+      assert.deepEqual(new Set(holders(network, OWN).values()), new Set(["just1"]))
+      assert.deepEqual([...node(network, "just1").shell.taken].sort(), own.sort())
       for (const { state } of network.running)
         for (const name of OWN)
           assert.deepEqual(Registry.lookup(state.registry, name)?.props?.bytes, LABEL)
@@ -187,9 +187,9 @@ describe("names of a named supervisor", () => {
 describe("the last host of a supervisor", () => {
   test("leaves at once: there is nobody to wait for", () => {
     for (const names of [OWN, ["sup:stay/1", "sup:stay/2"]]) {
-      const network = full(["only0", "main1", "main2"], [...names, ...MAIN])
+      const network = full(["just0", "main1", "main2"], [...names, ...MAIN])
       const before = holders(network, MAIN)
-      const leaver = node(network, "only0")
+      const leaver = node(network, "just0")
       network.leave(leaver)
       const took = network.until("left", () => leaver.left, leaveMaxMillis)
       assert.ok(took < 2_000, `${took} ms`)
@@ -213,14 +213,14 @@ describe("the last host of a supervisor", () => {
   })
 
   test("that dies leaves its names to the next one that comes, with their metadata", () => {
-    const network = full(["only0", "main1", "main2"], OWN)
+    const network = full(["just0", "main1", "main2"], OWN)
     for (const name of OWN) assert.ok(network.label(name, LABEL))
     settle(network)
-    network.crash(node(network, "only0"), { machine: true })
+    network.crash(node(network, "just0"), { machine: true })
     settle(network)
     network.run(20_000)
     for (const name of OWN) assert.deepEqual(network.servers(name), [])
-    const next = join(network, "only3")
+    const next = join(network, "just3")
     const all = (): boolean => OWN.every((name) => next.shell.serves(name))
     network.until("taken over", all, 10_000)
     settle(network)
@@ -236,12 +236,12 @@ describe("the last host of a supervisor", () => {
 
 describe("a node that hosts only a named supervisor", () => {
   test("is given no names of the default one, also when it is all that is left", () => {
-    const network = full(["main0", "only1"], MAIN)
-    assert.equal(node(network, "only1").shell.processes.size, 0)
+    const network = full(["main0", "just1"], MAIN)
+    assert.equal(node(network, "just1").shell.processes.size, 0)
     network.crash(node(network, "main0"), { machine: true })
     settle(network)
     network.run(5_000)
-    const last = node(network, "only1")
+    const last = node(network, "just1")
     last.shell.want("count/late")
     last.shell.want("sup:count/late")
     network.run(2_000)

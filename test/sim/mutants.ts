@@ -177,9 +177,9 @@ const registry: ReadonlyArray<Mutant> = [
     suite: "cores",
     edits: [
       edit(
-        "src/core/ledger.ts",
-        "    removeMember(state, table, group, pid, REASON.down, outputs)\n  if (entries",
-        "    if (group === undefined) removeMember(state, table, group, pid, REASON.down, outputs)\n  if (entries",
+        "src/core/hiding.ts",
+        "    Ledger.removeMember(state, table, group, pid, Ledger.REASON.down, outputs)\n",
+        "    void [group, pid]\n",
       ),
     ],
     seed: 1,

@@ -11,7 +11,7 @@ const item = struct({ name: string(20), kind: oneOf("a", "b", "c"), weight: u8 }
 const message = union({
   Numbers: struct({ u8, u32, uint, f64, bool }),
   Items: struct({ items: array(item, 8), note: optional(string(10)), blob: bytes(16) }),
-  Nested: struct({ table: array(array(uint, 4), 4), maybe: optional(optional(item)) }),
+  Nested: struct({ table: array(array(uint, 4), 4), maybe: optional(item) }),
   Empty: struct({}),
 })
 

@@ -6,8 +6,8 @@
  */
 import type { Host } from "../world/host.ts"
 
-/** Waits for an answer, under this name, for as long as the program runs. */
-export type Wait = <A>(what: string, answer: Promise<A>) => Promise<A>
+/** Asks for something, under this name, and waits for the answer for as long as the program runs. */
+export type Wait = <A>(what: string, ask: () => Promise<A>) => Promise<A>
 
 /**
  * The same object, with all that it can do done inside. What its methods give is treated alike; plain data
@@ -50,23 +50,65 @@ function call(
   path: string,
 ): unknown {
   const what = `${path}()`
+  const run = (): unknown => callable.apply(self, args as Array<unknown>)
+  if (!host.awake) {
+    // It stands still: what only reads is read, everything else comes once it goes on.
+    if (READS.has(path.slice(path.lastIndexOf(".") + 1))) return contained(host, wait, run(), what)
+    if (path.includes(".cast.")) return host.io(() => void run())
+    const answer = wait(what, async () => run())
+    return answer.then((value) => contained(host, wait, value, what))
+  }
   let result: { readonly value: unknown } | { readonly thrown: unknown } | undefined
-  const run = (): void => {
+  host.io(() => {
     try {
-      result = { value: callable.apply(self, args as Array<unknown>) }
+      result = { value: run() }
     } catch (thrown) {
       result = { thrown }
     }
-  }
-  host.io(run)
-  // It stands still: what can be read of it can be read all the same.
-  if (result === undefined) run()
+  })
   const done = result as unknown as { readonly value: unknown } | { readonly thrown: unknown }
   if ("thrown" in done) throw done.thrown
   const { value } = done
   if (!(value instanceof Promise)) return contained(host, wait, value, what)
-  return wait(what, value).then((answer) => contained(host, wait, answer, what))
+  // Whoever waits learns of it, if the program lasts so long; nobody else needs to.
+  value.catch(() => {})
+  return wait(what, () => value).then((answer) => contained(host, wait, answer, what))
 }
+
+/** Methods of nodes and of what they give that don't wait for anything. */
+const READS: ReadonlySet<string> = new Set([
+  "all",
+  "any",
+  "at",
+  "byKey",
+  "children",
+  "connections",
+  "count",
+  "counts",
+  "events",
+  "find",
+  "findN",
+  "group",
+  "groups",
+  "isMine",
+  "local",
+  "localChildren",
+  "members",
+  "messages",
+  "monitor",
+  "nByKey",
+  "names",
+  "nodeFor",
+  "nodes",
+  "on",
+  "online",
+  "ref",
+  "remote",
+  "supervisor",
+  "whereis",
+  "whois",
+  "with",
+])
 
 /** Handles, and those in lists and records. */
 function contained(host: Host, wait: Wait, value: unknown, path: string): unknown {

@@ -180,7 +180,7 @@ class Handle implements Ref.Caller {
     key: Key.Key,
     ...rest: ReadonlyArray<unknown>
   ): Promise<Reference<P>> {
-    const what = `start(${definition.name}, ${Key.text(key)})`
+    const what = `start(${definition.name}, ${JSON.stringify(Key.text(key))})`
     const [init, options] = rest as [never, StartOptions?]
     await this.#ask(what, (node) => node.start(definition as never, key, init, options as never))
     return this.ref(definition, key)
@@ -231,7 +231,7 @@ class Handle implements Ref.Caller {
   /** The running node, for what a test asks of it that isn't different in a simulation. */
   present(what: string): object {
     const node = this.#program(what).node as Node
-    return inside(this.#host, (what, answer) => this.#wait(what, () => answer), node, "")
+    return inside(this.#host, (what, ask) => this.#wait(what, ask), node, "")
   }
 
   leave(): Promise<void> {
