@@ -20,9 +20,9 @@ const RUNS = 5
 const PER_TURN = 1_000
 /** Messages of a run, by the number of subscribers. */
 const MESSAGES: ReadonlyMap<number, number> = new Map([
-  [1, 500_000],
-  [100, 100_000],
-  [1_000, 20_000],
+  [1, 1_000_000],
+  [100, 500_000],
+  [1_000, 100_000],
 ])
 
 /** To subscribers on the other one of two nodes. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { type Node, Process, Supervisor } from "../../mod.ts"
+import { Children } from "../../src/runtime/children.ts"
 import { cluster, event } from "./cluster.ts"
 import { counted, eventually, fill, keys } from "./jobs.ts"
 
@@ -33,6 +34,28 @@ const Stranger = Process.define("Stranger", { state: () => ({}) })
 const Jobs = Supervisor.define("jobs", { processes: [Job, Other] })
 
 type Three = readonly [Node, Node, Node]
+
+test("a child that is started from here is counted once, before and after it is known", () => {
+  const children = new Children((name) => name.at(-1))
+  const counts = (): ReadonlyArray<number> => {
+    const { children: all, alike } = children.load("a", "s:Job/1x")
+    return [children.total, children.homes.size, all, alike]
+  }
+  children.starting("s:Job/2x", "a")
+  children.starting("s:Job/2x", "b")
+  assert.deepEqual(counts(), [1, 0, 1, 1])
+  children.changed("s:Job/2x", "a", "", 0)
+  assert.deepEqual(counts(), [1, 1, 1, 1])
+  children.starting("s:Job/2x", "a")
+  children.started("s:Job/2x")
+  assert.deepEqual(counts(), [1, 1, 1, 1])
+  children.starting("s:Job/3y", "a")
+  assert.deepEqual(counts(), [2, 1, 2, 1])
+  children.started("s:Job/3y")
+  children.changed("s:Job/2x", "b", "", 0)
+  assert.deepEqual(counts(), [1, 1, 0, 0])
+  assert.deepEqual(children.byNode, new Map([["b", 1]]))
+})
 
 describe("children", () => {
   test("are listed and counted by every node, also by one that asks for the first time later", async () => {

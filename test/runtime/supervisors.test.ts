@@ -166,11 +166,14 @@ describe("starting children", () => {
   })
 
   test("beyond childrenMax is Overloaded, until one ends", async () => {
-    const Few = Supervisor.define("few", { processes: [Job], childrenMax: 5 })
+    const Slow = Process.define("Slow", { state: async () => ({}) })
+    const Few = Supervisor.define("few", { processes: [Job, Slow], childrenMax: 5 })
     await using one = await lone([], { supervisors: [Few] })
     const few = one.supervisor(Few)
-    const results = await Promise.all(keys(9).map((key) => few.start(Job, key)))
-    assert.deepEqual(tally(results.map(({ _tag }) => _tag)), { Started: 5, Failed: 4 })
+    const slow = [few.start(Slow, "x"), few.start(Slow, "y")]
+    const jobs = await Promise.all(keys(9).map((key) => few.start(Job, key)))
+    const results = [...jobs, ...(await Promise.all(slow))]
+    assert.deepEqual(tally(results.map(({ _tag }) => _tag)), { Started: 5, Failed: 6 })
     const failed = await few.start(Job, "more")
     assert.ok(failed._tag === "Failed" && failed.error._tag === "Overloaded")
     assert.equal(failed.error.limit, "childrenMax")
@@ -234,7 +237,10 @@ describe("the nodes of a supervisor", () => {
         void told.push(`${event.by}: ${what} ${event.node}${event.elected ? ", elected" : ""}`)
       node.supervisor(Jobs).on({
         nodeUp: (event) => say("up", event),
-        nodeLeaving: (event) => say("leaving", event),
+        nodeLeaving: (event) => {
+          say("leaving", event)
+          assert.ok(!node.supervisor(Jobs).nodes().includes(event.node))
+        },
         nodeDown: (event) => say(`down (${event.reason})`, event),
       })
     }
@@ -249,6 +255,7 @@ describe("the nodes of a supervisor", () => {
     ])
     assert.equal(told.filter((text) => text.endsWith("elected")).length, 1)
     told.length = 0
+    for (const node of all.nodes) node.on({ ListenerFailed: ({ reason }) => told.push(reason) })
     const downs = all.nodes.slice(0, 2).map((node) => event(node, "MemberLeft"))
     await c.leave()
     await Promise.all(downs)
@@ -318,6 +325,14 @@ describe("strategies", () => {
     }
     assert.deepEqual([...least.counts().byNode.values()], [3, 3, 3])
     assert.equal(least.nodeFor(Job, "k0"), least.whereis(Job, "k0")?.node)
+    // Among equals the ring decides.
+    for (const key of keys(20).map((key) => `more ${key}`)) {
+      const owner = all.nodes[0]?.supervisor(Ring).nodeFor(Job, key)
+      const result = await least.start(Job, key)
+      assert.equal(result._tag === "Started" ? result.node : "?", owner)
+      await least.terminate(Job, key)
+      await counted(all.nodes, Least, 9)
+    }
   })
 
   test("leastLoaded: what one node starts at the same time it counts before anybody has it", async () => {
@@ -361,6 +376,17 @@ describe("strategies", () => {
       await counted(all.nodes, Spread, spread?.counts().total ?? 0)
     }
     assert.deepEqual(tally([...(spread?.counts().byNode.values() ?? [])].map(String)), { 11: 3 })
+    // Also to who has the most of all, if it has none of these.
+    for (const i of keys(9)) await spread?.start(Job, ["at b", i], {}, { at: "b" })
+    await counted(all.nodes, Spread, 42)
+    const apart: Array<string> = []
+    for (const i of [1, 2, 3]) {
+      const result = await spread?.start(Job, ["green", i])
+      apart.push(result?._tag === "Started" ? result.node : "?")
+      await counted(all.nodes, Spread, 42 + i)
+    }
+    assert.deepEqual(tally(apart), { a: 1, b: 1, c: 1 })
+    assert.equal(apart[2], "b")
   })
 
   test("of the user: who it names gets it; what it gets wrong is told, and the ring decides", async () => {

@@ -194,8 +194,10 @@ describe("nodes that come and go", () => {
         stopping: (self, reason) => void ends.set(self.key, `${self.node}: ${reason}`),
       })
       const Active = Supervisor.define("active", { processes: [Child] })
-      await simulate({ nodes: 3, seed, options: { supervisors: [Active] } }, async (sim) => {
+      const options = { supervisors: [Active], processes: [Counter] }
+      await simulate({ nodes: 3, seed, options }, async (sim) => {
         await fill(sim, Active, 60)
+        for (const key of keys(60)) await sim.nodes[0]?.start(Counter, `not one of them: ${key}`)
         const before = new Map(keys(60).map((key) => [key, owners(sim, Active, key)[0]]))
         const told = record(sim, Active)
         const joiner = await sim.join()
