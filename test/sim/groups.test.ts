@@ -263,8 +263,8 @@ describe("members and their nodes", () => {
               .map(({ process, online, meta }) => [process, online, meta]),
             names.map((name, i) => [name, i !== 2, i]),
           )
+        // It comes back as it is, and not first as they had known it.
         for (const log of told.slice(0, 2))
-          // It comes back as it is, and not first as they had known it.
           assert.deepEqual(log, [`- ${names[2]} node down`, `+ ${names[2]} offline`])
         assert.deepEqual(
           told[2]?.slice().sort(),
