@@ -3,8 +3,10 @@
  *
  * @module
  */
+import * as Membership from "../core/membership.ts"
 import * as Envelope from "./envelope.ts"
 import { Timeout, Unreachable } from "./errors.ts"
+import type { Link } from "./link.ts"
 import type { Parts } from "./parts.ts"
 import { Sweep } from "./sweep.ts"
 
@@ -27,16 +29,19 @@ export interface Order {
   readonly exclusive: boolean
 }
 
-/** What came of it: it is over, or its node went away before it said so. */
+/** What came of it: it is over, or its node is gone and hasn't said so. */
 export type Outcome =
   | { readonly _tag: "Over"; readonly error: Error | undefined; readonly node: string }
   | { readonly _tag: "Lost" }
 
 interface Delegated {
-  readonly name: string
+  readonly order: Order
   readonly node: string
+  readonly generation: number
   readonly deadline: number
   readonly done: (outcome: Outcome) => void
+  /** The link that it was last sent on. */
+  link: Link
 }
 
 const SWEEP_MILLIS = 100
@@ -53,21 +58,31 @@ export class Delegations {
   constructor(parts: Parts, nextId: () => number) {
     this.#parts = parts
     this.#nextId = nextId
-    this.#sweep = new Sweep(parts.platform, SWEEP_MILLIS, () => this.#expire())
+    this.#sweep = new Sweep(parts.platform, SWEEP_MILLIS, () => this.#look())
   }
 
   /** Sends a start to the node that is to run the process. `done` is called exactly once. */
   send(order: Order, node: string, generation: number, done: (outcome: Outcome) => void): void {
-    const { links, name: origin, platform } = this.#parts
-    const { name, meta, props, exclusive } = order
+    const { links, platform } = this.#parts
     const link = links.get(node)
     if (link === undefined) {
-      return done({ _tag: "Over", error: new Unreachable(name, node), node: "" })
+      return done({ _tag: "Over", error: new Unreachable(order.name, node), node: "" })
     }
     const id = this.#nextId()
-    this.#delegated.set(id, { name, node, deadline: platform.now() + TIMEOUT_MILLIS, done })
+    const deadline = platform.now() + TIMEOUT_MILLIS
+    this.#delegated.set(id, { order, node, generation, deadline, done, link })
     this.#sweep.later()
-    const at = node
+    this.#write(link, id, node, generation, order)
+  }
+
+  #write(
+    link: Link,
+    id: number,
+    at: string,
+    generation: number,
+    { name, meta, props, exclusive }: Order,
+  ): void {
+    const origin = this.#parts.name
     const start = { id, origin, name, meta, props, exclusive, at, generation, hops: 0 }
     Envelope.data(link, { _tag: "Start", ...start })
   }
@@ -77,21 +92,36 @@ export class Delegations {
     return this.#end(id, { _tag: "Over", error, node })
   }
 
-  /** A node is gone: whether it has started something is for the registry to say. */
-  linkDown(node: string): void {
-    for (const [id, delegated] of [...this.#delegated]) {
-      if (delegated.node === node) this.#end(id, { _tag: "Lost" })
-    }
-  }
-
-  #expire(): boolean {
+  /** Looks after those whose connection is gone, and those that take too long. */
+  #look(): boolean {
     const now = this.#parts.platform.now()
-    for (const [id, { name, deadline }] of [...this.#delegated]) {
-      if (now < deadline) continue
-      const error = new Timeout(name, "start", TIMEOUT_MILLIS, "unknown")
-      this.#end(id, { _tag: "Over", error, node: "" })
+    for (const [id, delegated] of [...this.#delegated]) {
+      const { order, deadline } = delegated
+      if (now >= deadline) {
+        const error = new Timeout(order.name, "start", TIMEOUT_MILLIS, "unknown")
+        this.#end(id, { _tag: "Over", error, node: "" })
+      } else if (!delegated.link.open) this.#again(id, delegated)
     }
     return this.#delegated.size > 0
+  }
+
+  /**
+   * Whether the node has started it can't be known. Nobody else may be asked before it is gone; it is asked
+   * once more when it is back, and what it has started since then is what was to be started.
+   */
+  #again(id: number, delegated: Delegated): void {
+    const { order, node, generation } = delegated
+    const link = this.#parts.links.get(node)
+    if (link !== undefined) {
+      delegated.link = link
+      this.#write(link, id, node, generation, { ...order, exclusive: false })
+    } else if (!this.#lives(node)) this.#end(id, { _tag: "Lost" })
+  }
+
+  #lives(node: string): boolean {
+    for (const { name } of Membership.living(this.#parts.core.membership))
+      if (name === node) return true
+    return false
   }
 
   #end(id: number, outcome: Outcome): boolean {

@@ -77,6 +77,15 @@ export class Names {
     return this.#booting.has(name)
   }
 
+  /** Whether a process of this name is about to run here by itself: it is being started, or an orphan. */
+  returning(name: string): boolean {
+    if (this.#booting.has(name)) return true
+    const { registry } = this.#parts.core
+    if (Registry.hidden(registry, name) === undefined || Registry.cared(registry, name))
+      return false
+    return this.hosted(name)?.definition.spec.restart !== "temporary"
+  }
+
   /** Whether a name without a live holder may come back by itself. */
   recoverable(name: string): boolean {
     if (this.#booting.has(name)) return true

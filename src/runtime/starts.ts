@@ -200,8 +200,8 @@ export class Starts {
       others.push(start)
       return over()
     }
-    // A takeover of the same step is bringing it back: then it is found running.
-    if (this.#names.booting(start.name)) {
+    // A takeover is bringing it back, or is about to: then it is found running.
+    if (this.#names.returning(start.name)) {
       over()
       return this.#retry(start)
     }
@@ -355,7 +355,6 @@ export class Starts {
 
   /** A node is gone: starts are idempotent, so what it was asked is asked again. */
   linkDown(node: string): void {
-    this.#delegations.linkDown(node)
     for (const start of [...this.#starts.values()]) if (start.sentTo === node) this.#retry(start)
   }
 

@@ -209,8 +209,9 @@ export interface Counts {
 export type ChildOptions = Omit<StartOptions, "exclusive">
 
 /**
- * What came of a start. `AlreadyStarted`: a process of this key runs, and where. `Ignored`: the state function
- * answered `Process.ignore`. `Invalid`: it can't be started, wherever and whenever, with what was given.
+ * What came of a start. `AlreadyStarted`: a process of this key runs, and where; when a connection broke
+ * meanwhile it may be this very start that has got through. `Ignored`: the state function answered
+ * `Process.ignore`. `Invalid`: it can't be started, wherever and whenever, with what was given.
  * `Failed`: it wasn't started, or that isn't known; the error says why.
  */
 export type StartResult<P extends Process> =
