@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 
 const [directory = ".", ...steps] = process.argv.slice(2)
-const runners = ["bun", "deno", "node"]
+const runners = ["bun", "hunts", "deno", "node"]
 const total = { passed: 0, failed: 0 }
 
 for (const runner of runners) {
@@ -15,10 +15,11 @@ for (const runner of runners) {
   console.log(`${runner}: ${passed} passed, ${failed} failed`)
   total.passed += passed
   total.failed += failed
-  const step = steps.findIndex((name) => name.toLowerCase().startsWith(`tests on ${runner}`))
+  const title = runner === "hunts" ? "planted bugs" : `tests on ${runner}`
+  const step = steps.findIndex((name) => name.toLowerCase().startsWith(title))
   if (step >= 0 && failed > 0) steps.splice(step, 1)
   // A runner that found nothing to run is no success, whatever it exited with.
-  else if (step < 0 && passed === 0) steps.push(`tests on ${runner}: there were none`)
+  else if (step < 0 && passed === 0) steps.push(`${title}: there were none`)
 }
 
 for (const step of steps) console.log(`failed: ${step}`)

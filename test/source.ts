@@ -26,15 +26,17 @@ export interface Import {
   readonly names: ReadonlyArray<string>
 }
 
-/** Parses the text of a TypeScript file. */
+/** Parses the text of a file; what isn't TypeScript or JavaScript is taken as it is. */
 export function parse(path: string, text: string): Source {
+  // Only code has code: masking a lock file takes seconds.
+  if (!/\.(?:ts|mjs)$/.test(path)) return { path, text, code: text, imports: [] }
   const { code, uncommented } = mask(text)
   return { path, text, code, imports: findImports(code, uncommented) }
 }
 
 const loaded = new Map<string, Source>()
 
-/** Reads and parses a TypeScript file of the project; once for all. */
+/** Reads and parses a file of the project; once for all. */
 export function load(path: string): Source {
   const known = loaded.get(path) ?? parse(path, read(path))
   loaded.set(path, known)
