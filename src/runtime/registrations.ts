@@ -7,7 +7,6 @@
 import type * as Key from "../core/key.ts"
 import type { Entry, Props } from "../core/registry.ts"
 import * as Registry from "../core/registry.ts"
-import * as Rings from "../core/rings.ts"
 import { type Cell, FROZEN } from "./cell.ts"
 import { AlreadyRegistered, NoProcess, Overloaded, Timeout } from "./errors.ts"
 import {
@@ -162,7 +161,7 @@ export class Registrations {
   async #here(application: Application): Promise<boolean> {
     const { alias, process, mode, quorum, timeout } = application
     const { names, reservations } = this.#means
-    const { core, name: self } = this.#parts
+    const { name: self } = this.#parts
     const text = shown(alias)
     const cell = names.here(process)
     if (cell === undefined || cell.status === FROZEN) return false
@@ -170,7 +169,7 @@ export class Registrations {
     if (mode === "local") return this.#enter(application, cell)
     if (this.#pending.has(alias)) throw new AlreadyRegistered(text, self)
     this.#pending.add(alias)
-    const keeper = Rings.owner(core.supervision.rings, alias) ?? self
+    const keeper = reservations.keeper(alias)
     let kept = true
     try {
       const holder = await reservations.reserve(alias, timeout)

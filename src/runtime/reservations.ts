@@ -4,7 +4,9 @@
  *
  * @module
  */
+import * as Membership from "../core/membership.ts"
 import * as Registry from "../core/registry.ts"
+import * as Ring from "../core/ring.ts"
 import * as Rings from "../core/rings.ts"
 import { NodeDown, Timeout, Unreachable } from "./errors.ts"
 import type { Parts } from "./parts.ts"
@@ -36,8 +38,8 @@ export class Reservations {
    * Unreachable or Timeout.
    */
   async reserve(name: string, timeoutMillis: number): Promise<string | undefined> {
-    const { core, name: self } = this.#parts
-    const at = Rings.owner(core.supervision.rings, name) ?? self
+    const { name: self } = this.#parts
+    const at = this.keeper(name)
     if (at === self) return this.here(name, self)
     const about = { process: name, method: "register" }
     try {
@@ -52,6 +54,19 @@ export class Reservations {
       if (!(error instanceof Timeout)) throw error
       throw new Timeout(name, "register", timeoutMillis, "not-executed")
     }
+  }
+
+  /**
+   * The node that serializes a name: the one that its slot is given to or, where nobody hosts processes by
+   * default, the one that ranks first among all members.
+   */
+  keeper(name: string): string {
+    const { core, name: self } = this.#parts
+    const owner = Rings.owner(core.supervision.rings, name)
+    if (owner !== undefined) return owner
+    const members = Array.from(Membership.living(core.membership), (claim) => claim.name)
+    const ring = Ring.make(members.map((id) => ({ id, weight: 1 })))
+    return Ring.owners(ring, name, 1)[0] ?? self
   }
 
   /** Reserves a name at this node, for any node; the node that has it when it isn't free. */
