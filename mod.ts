@@ -76,7 +76,7 @@ export type { Location } from "./src/runtime/location.ts"
 export type { Living, Named } from "./src/runtime/lookup.ts"
 export type { Down, DownReason } from "./src/runtime/monitors.ts"
 export type { Member, Node, SpawnOptions } from "./src/runtime/node.ts"
-export type { NodeOptions } from "./src/runtime/options.ts"
+export type { NodeOptions, Resolver } from "./src/runtime/options.ts"
 export type {
   AnyDefinition,
   Definition,

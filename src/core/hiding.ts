@@ -52,15 +52,25 @@ export function hide(state: State, now: number, table: Table.Table, outputs: Arr
  * What an operation means to a table that is hidden, while its owner is coming back: what it has given up in
  * the meantime must not return first.
  */
-export function apply(table: Table.Table, contents: Contents, op: Op): void {
+export function apply(
+  state: State,
+  table: Table.Table,
+  contents: Contents,
+  op: Op,
+  outputs: Array<Output>,
+): void {
   const { entries, grants } = contents
   switch (op._tag) {
     case "Put":
       entries.set(op.name, { ...op, table, used: false, next: undefined })
       break
-    case "Delete":
+    case "Delete": {
+      const entry = entries.get(op.name)
       entries.delete(op.name)
+      if (entry !== undefined && op.reason === Ledger.REASON.conflict)
+        Ledger.yielded(state, entry, outputs)
       break
+    }
     case "Describe": {
       const entry = entries.get(op.name)
       if (entry !== undefined) entries.set(op.name, { ...entry, props: op.props })

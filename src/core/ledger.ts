@@ -131,10 +131,12 @@ export function applyOp(state: State, table: Table.Table, op: Op, outputs: Array
       )
       break
     }
-    case "Delete":
+    case "Delete": {
+      const rival = claimOf(state, table, op.name)
       removeEntry(state, table, op.name, op.reason, outputs)
-      if (op.reason === REASON.conflict) won(state, op.name, table.owner, outputs)
+      if (rival !== undefined && op.reason === REASON.conflict) yielded(state, rival, outputs)
       break
+    }
     case "Describe": {
       const entry = claimOf(state, table, op.name)
       if (entry !== undefined)
@@ -161,10 +163,18 @@ export function applyOp(state: State, table: Table.Table, op: Op, outputs: Array
   }
 }
 
-function won(state: State, name: string, loser: string, outputs: Array<Output>): void {
-  const entry = state.index.get(name)
-  if (entry?.table === state.self && loser !== state.name)
-    outputs.push({ _tag: "Won", entry, loser })
+/**
+ * A rival has given up its claim because of a conflict: with mine, which won, or which mustn't stay either. (I
+ * may learn of its claim only now, when it is gone.)
+ */
+export function yielded(state: State, rival: Entry, outputs: Array<Output>): void {
+  const { name, table } = rival
+  const entry = claimOf(state, state.self, name)
+  if (entry === undefined || table === state.self) return
+  const { policy } = state
+  const neither = !Rivals.survives(policy, entry, rival) && !Rivals.survives(policy, rival, entry)
+  if (neither) surrender(state, entry, rival, outputs)
+  else if (state.index.get(name) === entry) outputs.push({ _tag: "Won", entry, loser: table.owner })
 }
 
 /** Puts a claim in its place among the rivals; replaces the same owner's earlier one. */
@@ -268,9 +278,12 @@ export function retractName(state: State, name: string, outputs: Array<Output>):
   const entry = claimOf(state, state.self, name)
   if (entry === undefined) return
   const winner = conqueror(state, entry)
-  if (winner === undefined) return
+  if (winner !== undefined) surrender(state, entry, winner, outputs)
+}
+
+function surrender(state: State, entry: Entry, winner: Entry, outputs: Array<Output>): void {
   outputs.push({ _tag: "Lost", entry, winner })
-  write(state, { _tag: "Delete", name, reason: REASON.conflict }, outputs)
+  write(state, { _tag: "Delete", name: entry.name, reason: REASON.conflict }, outputs)
 }
 
 /**

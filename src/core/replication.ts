@@ -70,7 +70,7 @@ export function receive(
     const op = ops[i] as Op
     Table.append(table, op)
     if (table.hidden === undefined) Ledger.applyOp(state, table, op, outputs)
-    else Hiding.apply(table, table.hidden, op)
+    else Hiding.apply(state, table, table.hidden, op, outputs)
   }
   if (table.hidden !== undefined) return returned(state, table, outputs)
   // Only now: of an old claim that its owner has given up since the end may be among these.
@@ -234,7 +234,7 @@ function replaceHidden(
   contents.memberships = []
   table.seq = seq
   table.log = []
-  for (const op of ops) Hiding.apply(table, contents, op)
+  for (const op of ops) Hiding.apply(state, table, contents, op, outputs)
   returned(state, table, outputs)
 }
 

@@ -18,14 +18,12 @@ import type {
   Picked,
   Several,
 } from "./group.ts"
+import { TICKS_PER_MILLI } from "./lookup.ts"
 import { type Change, decode, encode, type Result } from "./memberships.ts"
 import * as Picks from "./picks.ts"
 import * as Ref from "./ref.ts"
 
 type Membership = Core.Membership
-
-/** Hybrid time counts so many to a millisecond; see the registry. */
-const TICKS_PER_MILLI = 1024
 
 /** A process came to a group, went, or is another member now: at least one of the two is there. */
 export interface Grouped {

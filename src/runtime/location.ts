@@ -23,6 +23,8 @@ export interface Location {
   /** The registered name of the process: `name` itself, unless that is an additional one. */
   readonly process: string
   readonly node: string
+  /** When it was registered, in Unix milliseconds of its node. */
+  readonly registeredAt: number
   /** Rises each time another node takes the name over. */
   readonly generation: number
   /** The user's metadata, a copy; undefined for none. `node.update` changes it. */

@@ -24,6 +24,8 @@ export type Named = Key.Key | Living
 export const GAP_MILLIS: number = 250
 
 const SLASH = 47
+/** Hybrid time counts so many to a millisecond; see the registry. */
+export const TICKS_PER_MILLI = 1024
 const decoder = new TextDecoder()
 
 /** The location that a claim stands for. */
@@ -99,6 +101,10 @@ class Found implements Location {
     return isAdditional(name) ? decoder.decode(meta) : name
   }
 
+  get registeredAt(): number {
+    return Math.floor(this.#entry.time / TICKS_PER_MILLI)
+  }
+
   get meta(): unknown {
     return decode(this.#entry.props?.bytes)
   }
@@ -108,7 +114,7 @@ class Found implements Location {
   }
 
   toJSON(): Location {
-    const { id, name, process, node, generation, meta } = this
-    return { id, name, process, node, generation, meta }
+    const { id, name, process, node, registeredAt, generation, meta } = this
+    return { id, name, process, node, registeredAt, generation, meta }
   }
 }

@@ -12,11 +12,20 @@ import type { Transport } from "../transport.ts"
 import type { AnyDefinition } from "./definition.ts"
 import type { EngineOptions } from "./engine.ts"
 import * as Limits from "./limits.ts"
+import type { Location } from "./location.ts"
+import { locate } from "./lookup.ts"
 import { type Platform, uint32 } from "./platform.ts"
 import { InvalidOption } from "./rejections.ts"
 import type * as Remote from "./remote.ts"
 import type * as Supervisor from "./supervisor.ts"
 import { hosts } from "./supervisors.ts"
+
+/**
+ * Says which of two claims of one name, of different nodes, wins: its result is one of the two, and anything
+ * else, or a throw, means that neither keeps the name. All nodes have to come to the same: the same function
+ * everywhere, that looks at the two and at nothing else. It isn't asked where one has the higher generation.
+ */
+export type Resolver = (a: Location, b: Location) => Location | undefined
 
 /** How a node is started. Only `transport` has no default. */
 export interface NodeOptions {
@@ -47,7 +56,7 @@ export interface NodeOptions {
   /** `active` (default): names move when a node joins. `passive`: only when their node leaves. */
   readonly rebalance?: "active" | "passive"
   /** Which of two claims of a name wins when neither is younger by its moves. Default `oldest`. */
-  readonly conflict?: Registry.Policy
+  readonly conflict?: "oldest" | "newest" | Resolver
   /** See Limits for each one's meaning and default. */
   readonly limits?: Partial<Limits.Limits>
   /** Milliseconds a connection and its handshake may take. Default 5,000. */
@@ -119,7 +128,7 @@ export function resolve(
           .filter(({ spec }) => spec.rebalance === "passive")
           .map((supervisor) => supervisor.name),
       },
-      policy: options.conflict ?? "oldest",
+      policy: policy(options.conflict),
       patienceMillis: strategies.length > 0 ? PATIENCE_MILLIS : 0,
     }),
   }
@@ -142,6 +151,11 @@ function check(options: NodeOptions): void {
     const problem = `must be an integer from 1 to ${Ring.WEIGHT_MAX}, got ${weight}`
     throw new InvalidOption("weight", problem)
   }
+  const { conflict = "oldest" } = options
+  if (typeof conflict !== "function" && conflict !== "oldest" && conflict !== "newest") {
+    const problem = `must be "oldest", "newest" or a function, got ${JSON.stringify(conflict)}`
+    throw new InvalidOption("conflict", problem)
+  }
   unique("processes", processes)
   unique("functions", options.functions ?? [])
   unique("supervisors", options.supervisors ?? [])
@@ -155,6 +169,15 @@ function unique(option: string, definitions: ReadonlyArray<{ readonly name: stri
   for (const { name } of definitions) {
     if (seen.has(name)) throw new InvalidOption(option, `lists two definitions named ${name}`)
     seen.add(name)
+  }
+}
+
+function policy(given: NodeOptions["conflict"] = "oldest"): Registry.Policy {
+  if (typeof given !== "function") return given
+  return (a, b) => {
+    const [first, second] = [locate(a), locate(b)]
+    const winner = given(first, second)
+    return winner === first ? a : winner === second ? b : undefined
   }
 }
 

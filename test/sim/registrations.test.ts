@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
-import { Process, type Ref } from "skein"
+import { Process, type Ref, type Resolver } from "skein"
 import { type SimNode, simulate } from "skein/testing"
 import type { Location } from "../../src/runtime/location.ts"
 
@@ -24,6 +24,42 @@ const twoClusters = {
   formed: false,
   options: (i: number) => ({ connect: i < 2 ? ["a", "b"] : ["c", "d"] }),
 }
+
+describe("S2. a custom resolver", () => {
+  const outcomes: ReadonlyArray<readonly [string, Resolver, string | undefined]> = [
+    ["picks by metadata", (a, b) => [a, b].find(({ meta }) => meta === "keep this one"), "b"],
+    ["picks neither", () => undefined, undefined],
+    ["gives a third one", (a) => ({ ...a }), undefined],
+    [
+      "throws",
+      () => {
+        throw new Error("a resolver that doesn't know")
+      },
+      undefined,
+    ],
+  ]
+  for (const [what, conflict, winner] of outcomes)
+    test(`S2. that ${what} decides on all nodes, and both processes live`, async () => {
+      for (let seed = 0; seed < 5; seed++)
+        await simulate({ ...three, seed, options: { conflict } }, async (sim) => {
+          const [, b, c] = sim.nodes as [SimNode, SimNode, SimNode]
+          const rooms = [await b.spawn(Room), await c.spawn(Room)] as const
+          await sim.converged()
+          sim.partition([b])
+          const local = { mode: "local" } as const
+          await b.register("x", rooms[0], { ...local, meta: "keep this one" })
+          await c.register("x", rooms[1], { ...local, meta: "or this" })
+          await sim.advance("10 seconds")
+          sim.heal()
+          await sim.converged()
+          for (const node of sim.nodes) assert.equal(node.whereis("x")?.node, winner)
+          for (const room of rooms) assert.equal(await b.ref(Room, room).add(1), 1)
+          const told = sim.events.filter(({ event }) => event._tag === "ConflictLost")
+          const losers = winner === undefined ? ["b", "c"] : ["c"]
+          assert.deepEqual(told.map(({ node }) => node).sort(), losers)
+        })
+    })
+})
 
 describe("a conflict of additional names", () => {
   test("isn't made of a claim that its owner gave up while it was cut off", async () => {

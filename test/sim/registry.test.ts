@@ -1,7 +1,7 @@
 /**
  * Names and their conflicts, with whole nodes: the scenarios of the registry family.
  *
- * Not yet: custom resolvers (S2; the policies `oldest` and `newest` are all there is), and the halves of S5,
+ * Custom resolvers (S2) are in registrations.test.ts. Not here either: the halves of S5,
  * S10 and S11 that are about groups. Read as it applies here: there are no scopes, so S1 has one; a process
  * that loses an additional name lives on, only the name is its no more, so S1 and S7 end no process; what S8
  * calls an exit is the hook `stopping` and the event ConflictLost, and the registry has no listener of its
