@@ -165,7 +165,7 @@ const registry: ReadonlyArray<Mutant> = [
     edits: [
       edit(
         "src/core/ledger.ts",
-        '  write(state, { _tag: "Delete", name, reason: REASON.conflict }, outputs)\n',
+        '  write(state, { _tag: "Delete", name: entry.name, reason: REASON.conflict }, outputs)\n',
         "",
       ),
     ],
