@@ -116,7 +116,7 @@ describe("a file of addresses", () => {
       let timers = 0
       const timer: Kept["timer"] = (millis, run) => {
         timers++
-        return live.timer(millis, run)
+        return context.timer(millis, run)
       }
       file(path, { periodMillis: NEVER }).start({ ...context, timer })
       await finds(context, "b:1")

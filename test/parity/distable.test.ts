@@ -194,6 +194,9 @@ describe("Distable", () => {
         assert.deepEqual(node.whereis(Worker, "x")?.meta, { props: ["red", "round"] })
         assert.equal(node.find("props", "round")[0]?.process, ref.name)
       }
+      await c.update(ref, { props: ["round"] })
+      await sim.converged()
+      for (const node of [a, b, c]) assert.deepEqual(node.find("props", "red"), [])
     }),
   )
 
@@ -248,6 +251,19 @@ describe("Distable", () => {
         await assert.rejects(ref.slow(60_000), { _tag: "Timeout", timeoutMillis: millis })
         assert.ok(Math.abs(sim.now - began - millis) <= 110, `after ${sim.now - began} ms`)
       }
+    }),
+  )
+
+  test(
+    "Distable.call, Distable.cast: by any name that a process has, by the location that whereis gives",
+    cluster(async ({ sim, a, b }) => {
+      const ref = await b.spawn(Worker)
+      await b.register(["alias", 1], ref)
+      await sim.converged()
+      const found = a.ref(Worker, a.whereis(["alias", 1]) ?? assert.fail())
+      found.cast.bump()
+      assert.equal(await found.add(1), 2)
+      assert.equal(found.name, ref.name)
     }),
   )
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { Effect } from "effect"
-import { type Group, Process, Remote } from "skein"
+import { type Group, Key, Process, Remote } from "skein"
 import { type SimNode, simulate } from "skein/testing"
 import { listed, type Stage, staged, told, up } from "./shared.ts"
 
@@ -178,18 +178,42 @@ describe("Distribunator.Distributed", () => {
   )
 
   test(
-    "Distributed.registry(): what is registered in the whole cluster, by name, and where",
-    cluster(async ({ sim, a, b }) => {
-      const ref = await b.spawn(Plain, undefined, { key: "one" })
-      await b.register("desk", ref)
+    "Distributed.registry(): all groups with their members, from any node; names beside them",
+    cluster(async ({ sim, a, b, c }) => {
+      assert.deepEqual([a.groups(), a.names()], [[], []])
+      const itself = await a.spawn(Worker)
+      const made = await b.spawn(Plain, undefined, { key: "one" })
+      for (const name of ["x", ["y", 1]] as const) await b.group(name).join(made)
+      await b.register("desk", made)
       await sim.converged()
-      assert.deepEqual(
-        a.names().map(({ name, process, node }) => [name, process, node]),
-        [
-          ["/desk", "@Plain/one", "b"],
-          ["@Plain/one", "@Plain/one", "b"],
-        ],
-      )
+      for (const node of [a, b, c]) {
+        const groups = node.groups().map((name) => [
+          Key.text(name),
+          node
+            .group(name)
+            .members()
+            .map(({ process }) => process),
+        ])
+        assert.deepEqual(
+          new Map(groups as Array<[string, Array<string>]>),
+          new Map([
+            ["Worker", [itself.name]],
+            ["x", [made.name]],
+            [Key.text(["y", 1]), [made.name]],
+          ]),
+        )
+        assert.deepEqual(
+          node.names().map(({ name, process }) => [name, process]),
+          [
+            ["/desk", made.name],
+            ["@Plain/one", made.name],
+            [itself.name, itself.name],
+          ],
+        )
+      }
+      await b.stopProcess(made)
+      await sim.converged()
+      assert.deepEqual(a.groups(), ["Worker"])
     }),
   )
 
@@ -413,7 +437,8 @@ describe("Distribunator's faults", () => {
         await sim.advance("1 minute")
         assert.equal(listed(a).length, 3)
         await node.restart()
-        const again = (): boolean => listed(a).includes(`${node.name} connected`)
+        const again = (): boolean =>
+          listed(a).includes(`${node.name} connected`) && up(a).length === 3
         await sim.until("it is connected again", again, "15 seconds")
       }
       assert.deepEqual([up(a), listed(a)[2]], [["a", "b", "c"], "z waiting"])

@@ -459,12 +459,14 @@ describe("DistributedSupervisor", () => {
     cluster(async ({ sim, a, b }) => {
       const [x, y] = [(await start(a, "x")).ref, (await start(b, "y")).ref]
       await sim.converged()
-      const outcomes = await Promise.allSettled([a.register("boss", x), b.register("boss", y)])
-      assert.deepEqual(outcomes.map(({ status }) => status).sort(), ["fulfilled", "rejected"])
-      await sim.converged()
-      const winner = outcomes[0]?.status === "fulfilled" ? x : y
-      for (const node of sim.nodes) assert.equal(node.whereis("boss")?.process, winner.name)
-      assert.equal(await b.unregister("boss"), true)
+      for (const name of ["boss", 1, 2, 3, 4, 5]) {
+        const outcomes = await Promise.allSettled([a.register(name, x), b.register(name, y)])
+        assert.deepEqual(outcomes.map(({ status }) => status).sort(), ["fulfilled", "rejected"])
+        await sim.converged()
+        const winner = outcomes[0]?.status === "fulfilled" ? x : y
+        for (const node of sim.nodes) assert.equal(node.whereis(name)?.process, winner.name)
+        assert.equal(await b.unregister(name), true)
+      }
     }),
   )
 

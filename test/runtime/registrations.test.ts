@@ -97,6 +97,7 @@ describe("a location", () => {
           name: "/lobby",
           process: room.name,
           node: "a",
+          registeredAt: location.registeredAt,
           generation: 1,
           meta: { seats: 4 },
         })
