@@ -281,22 +281,19 @@ function isUnfit(error: unknown, service: string): boolean {
 class Here implements Context {
   readonly node: string
   readonly from: string
+  /** (Not a method, so that it can be taken out of the context as the others can.) */
+  readonly ref: Context["ref"]
   readonly #request: Request
-  readonly #caller: Ref.Caller
 
   constructor(node: string, request: Request, caller: Ref.Caller) {
     this.node = node
     this.from = request.from
     this.#request = request
-    this.#caller = caller
+    this.ref = (definition, key) => Ref.make(caller, definition, Ref.nameOf(definition, key))
   }
 
   get signal(): AbortSignal {
     return this.#request.signal
-  }
-
-  ref<P extends Process>(definition: P, key: Key.Key): Reference<P> {
-    return Ref.make(this.#caller, definition, Ref.nameOf(definition, key))
   }
 }
 
