@@ -49,6 +49,7 @@ export {
   type StartError,
   StartFailed,
   StartIgnored,
+  SubscriberOverloaded,
   Timeout,
   TooLarge,
   UnknownDefinition,
@@ -98,14 +99,13 @@ export * as Remote from "./src/runtime/remote.ts"
 export type { StartOptions } from "./src/runtime/starts.ts"
 export type { SupervisorRef } from "./src/runtime/supervisor.ts"
 export * as Supervisor from "./src/runtime/supervisor.ts"
-export * as Topic from "./src/runtime/topic.ts"
-export {
-  type Messages,
-  type PublishOptions,
-  type SubscribeOptions,
-  SubscriberOverloaded,
-  type Subscription,
+export type {
+  Messages,
+  PublishOptions,
+  SubscribeOptions,
+  Subscription,
 } from "./src/runtime/topic.ts"
+export * as Topic from "./src/runtime/topic.ts"
 export {
   AddressUnavailable,
   type Connection,

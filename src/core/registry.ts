@@ -52,28 +52,8 @@ export type Input =
       readonly sticky?: boolean
     }
   | { readonly _tag: "Delete"; readonly name: string; readonly reason?: string }
-  | { readonly _tag: "Describe"; readonly name: string; readonly props: Props | undefined }
-  | {
-      readonly _tag: "Join"
-      readonly wall: number
-      readonly group: string
-      readonly pid: number
-      readonly name: string
-      readonly online: boolean
-      readonly meta: Uint8Array | undefined
-    }
-  | {
-      readonly _tag: "Quit"
-      readonly group: string
-      readonly pid: number
-      readonly reason: string
-    }
-  | {
-      readonly _tag: "Grant"
-      readonly slot: number
-      readonly generation: number
-    }
-  | { readonly _tag: "Release"; readonly slot: number }
+  | ({ readonly wall: number } & Omit<Extract<Op, { readonly _tag: "Join" }>, "time">)
+  | Extract<Op, { readonly _tag: "Describe" | "Quit" | "Grant" | "Release" }>
   | { readonly _tag: "Flush" }
   | {
       readonly _tag: "Message"
@@ -137,9 +117,16 @@ export function step(state: State, input: Input): Step {
   const outputs: Array<Output> = []
   if (input._tag !== "PeerDigest" && input._tag !== "LinkUp") state.digest = undefined
   switch (input._tag) {
-    case "Put":
-      Ledger.write(state, { ...putOf(input), time: tick(state, input.wall) }, outputs)
+    case "Put": {
+      const { name, generation, pid, meta, props, sticky = false } = input
+      const time = tick(state, input.wall)
+      Ledger.write(
+        state,
+        { _tag: "Put", name, generation, pid, time, meta, props, sticky },
+        outputs,
+      )
       break
+    }
     case "Delete":
       if (Ledger.owns(state, input.name)) {
         const { name, reason = "" } = input
@@ -164,9 +151,11 @@ export function step(state: State, input: Input): Step {
         Ledger.write(state, { _tag: "Quit", group, pid, reason }, outputs)
       }
       break
-    case "Grant":
-      Ledger.write(state, grantOf(input), outputs)
+    case "Grant": {
+      const { slot, generation } = input
+      Ledger.write(state, { _tag: "Grant", slot, generation }, outputs)
       break
+    }
     case "Release":
       if (Ledger.ownGrant(state, input.slot))
         Ledger.write(state, { _tag: "Release", slot: input.slot }, outputs)
@@ -208,18 +197,8 @@ function tick(state: State, wall: number): number {
   return state.time
 }
 
-function putOf(input: Extract<Input, { _tag: "Put" }>): Extract<Op, { _tag: "Put" }> {
-  const { name, generation, pid, meta, props, sticky = false } = input
-  return { _tag: "Put", name, generation, pid, time: 0, meta, props, sticky }
-}
-
 function memberOf(state: State, group: string, pid: number): Groups.Membership | undefined {
   return Groups.find(state.groups, group, state.name, pid)
-}
-
-function grantOf(input: Extract<Input, { _tag: "Grant" }>): Op {
-  const { slot, generation } = input
-  return { _tag: "Grant", slot, generation }
 }
 
 /** My name got a new epoch: the same registrations, as a new table. */

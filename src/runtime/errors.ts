@@ -295,6 +295,20 @@ export class NoMember extends Error {
   }
 }
 
+/** More messages were waiting for a subscriber than `bufferMax`, and it had asked for `overflow: "error"`. */
+export class SubscriberOverloaded extends Error {
+  readonly _tag: "SubscriberOverloaded" = "SubscriberOverloaded"
+  readonly outcome: Outcome = "unknown"
+  /** The text of the topic's key, or of the pattern's prefix. */
+  readonly topic: string
+  readonly bufferMax: number
+  constructor(topic: string, bufferMax: number) {
+    super(`${topic}: a subscriber had ${bufferMax} messages waiting and got one more`)
+    this.topic = topic
+    this.bufferMax = bufferMax
+  }
+}
+
 /** A node was asked for a process whose definition isn't among its `processes`. */
 export class UnknownDefinition extends Error {
   readonly _tag: "UnknownDefinition" = "UnknownDefinition"

@@ -12,7 +12,7 @@ import { Feed } from "./feed.ts"
  */
 export type NodeEvent =
   // --- members: on every node but the one that it is about
-  /** A member serves, for this node. */
+  /** A node is a member from now on: it serves, or is about to (`joining`: see `node.members`). */
   | { readonly _tag: "MemberUp"; readonly node: string; readonly address: string }
   /** A member doesn't answer; either `MemberTrusted` or `MemberDown` follows. */
   | { readonly _tag: "MemberSuspect"; readonly node: string }
@@ -89,7 +89,7 @@ export type NodeEvent =
   /** A discovery strategy failed; it goes on trying. */
   | { readonly _tag: "DiscoveryFailed"; readonly discovery: string; readonly reason: string }
   // --- what nobody waits for
-  /** What was asked without waiting for an answer came to nothing here. */
+  /** What another node asked without waiting for an answer came to nothing here. */
   | { readonly _tag: "CastFailed"; readonly process: string; readonly reason: string }
   /** What a subscriber did with a message failed, or it was overloaded and had asked for an error. */
   | { readonly _tag: "SubscriberFailed"; readonly topic: string; readonly reason: string }

@@ -86,6 +86,18 @@ export class Face implements Node {
     return Ref.make(this.#engine.router, definition, Ref.named(definition, of))
   }
 
+  async stopProcess(
+    of: Reference<AnyDefinition> | AnyDefinition,
+    keyOrReason?: Key.Key,
+    reason?: string,
+  ): Promise<boolean> {
+    const target = Ref.targetOf(of)
+    const name = target?.name ?? Ref.nameOf(of as AnyDefinition, keyOrReason ?? "")
+    const why = target === undefined ? reason : (keyOrReason as string | undefined)
+    this.#running(name)
+    return await this.#engine.stops.stop(name, why ?? "stopped", Ref.TIMEOUT_MILLIS)
+  }
+
   // --- names -------------------------------------------------------------------------------------
 
   whereis(name: Key.Key | AnyDefinition, key?: Key.Key): Location | undefined {
@@ -164,11 +176,6 @@ export class Face implements Node {
     return this.#engine.topics.publish(topic, message, options)
   }
 
-  #running(process: string): void {
-    const stopped = this.#engine.stopped(process)
-    if (stopped !== undefined) throw stopped
-  }
-
   serve(definition: Remote.AnyDefinition): () => void {
     return this.#engine.functions.serve(definition)
   }
@@ -183,17 +190,7 @@ export class Face implements Node {
     return new Handle(this.#engine, definition)
   }
 
-  async stopProcess(
-    of: Reference<AnyDefinition> | AnyDefinition,
-    keyOrReason?: Key.Key,
-    reason?: string,
-  ): Promise<boolean> {
-    const target = Ref.targetOf(of)
-    const name = target?.name ?? Ref.nameOf(of as AnyDefinition, keyOrReason ?? "")
-    const why = target === undefined ? reason : (keyOrReason as string | undefined)
-    this.#running(name)
-    return await this.#engine.stops.stop(name, why ?? "stopped", Ref.TIMEOUT_MILLIS)
-  }
+  // --- the node ----------------------------------------------------------------------------------
 
   members(): ReadonlyArray<Member> {
     return Membership.members(this.#engine.core.membership).map((member) => ({
@@ -214,6 +211,11 @@ export class Face implements Node {
   settled(): Promise<void> {
     this.#running("settled")
     return new Promise((resolve) => this.#engine.driver.whenQuiet(resolve))
+  }
+
+  #running(process: string): void {
+    const stopped = this.#engine.stopped(process)
+    if (stopped !== undefined) throw stopped
   }
 
   on(listeners: Listeners): () => void {

@@ -120,7 +120,7 @@ export class Outputs {
       case "Ready":
         return life.onReady()
       case "HandedOver":
-        return
+        return this.#dismiss()
       case "RingChanged":
         events.emit({ _tag: "RingChanged", nodes: output.members })
         return router.retry()
@@ -130,6 +130,12 @@ export class Outputs {
       default:
         return this.#move(output)
     }
+  }
+
+  /** What couldn't go along, such as the processes that belong to this node, ends with it, hooks and all. */
+  #dismiss(): void {
+    const { processes } = this.#parts
+    for (const cell of processes.all()) processes.stop(cell, "its node left", true)
   }
 
   #grouped(output: Extract<Cluster.Output, { readonly _tag: "Grouped" }>): void {

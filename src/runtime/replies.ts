@@ -40,6 +40,11 @@ export class Replies {
     this.fail(origin, id, process, new TooLarge(process, bytes, limits.frameBytesMax, "executed"))
   }
 
+  /** A cast of another node came to nothing here. */
+  unheard(process: string, { message: reason }: Error): void {
+    this.#parts.events.emit({ _tag: "CastFailed", process, reason })
+  }
+
   /** Tells `origin` that its call `id` failed. */
   fail(origin: string, id: number, process: string, error: unknown): void {
     const { links, name } = this.#parts

@@ -227,6 +227,7 @@ export class Router implements Caller {
 
   #fail<E extends Error>(mail: Mail, error: E): E {
     mail.reply?.fail(error)
+    if (mail instanceof Visitor) mail.unheard(error)
     return error
   }
 

@@ -4,20 +4,19 @@
  * @module
  */
 import * as Effect from "effect/Effect"
-import { reasonOf } from "./errors.ts"
+import { reasonOf, SubscriberOverloaded } from "./errors.ts"
 import { Fifo } from "./fifo.ts"
 import { isPromise } from "./job.ts"
-import {
-  type Callback,
-  type Definition,
-  type Info,
-  type Messages,
-  type PublishOptions,
-  type Received,
-  type Source,
-  type SubscribeOptions,
-  SubscriberOverloaded,
-  type Subscription,
+import type {
+  Callback,
+  Definition,
+  Info,
+  Messages,
+  PublishOptions,
+  Received,
+  Source,
+  SubscribeOptions,
+  Subscription,
 } from "./topic.ts"
 
 /** What subscribers need from their node. */

@@ -7,7 +7,6 @@
  * @module
  */
 import * as Keys from "../core/key.ts"
-import type { Outcome } from "./errors.ts"
 
 /** A topic whose messages are plain data of type `M`. */
 export interface Definition<M, K extends Keys.Key = Keys.Key> {
@@ -130,20 +129,6 @@ export interface Messages<T = Source>
   extends Subscription<T>,
     AsyncIterableIterator<Received<T>, undefined> {
   [Symbol.asyncIterator](): Messages<T>
-}
-
-/** More messages were waiting for a subscriber than `bufferMax`, and it had asked for `overflow: "error"`. */
-export class SubscriberOverloaded extends Error {
-  readonly _tag: "SubscriberOverloaded" = "SubscriberOverloaded"
-  readonly outcome: Outcome = "unknown"
-  /** The text of the topic's key, or of the pattern's prefix. */
-  readonly topic: string
-  readonly bufferMax: number
-  constructor(topic: string, bufferMax: number) {
-    super(`${topic}: a subscriber had ${bufferMax} messages waiting and got one more`)
-    this.topic = topic
-    this.bufferMax = bufferMax
-  }
 }
 
 /**

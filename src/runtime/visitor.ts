@@ -47,6 +47,11 @@ export class Visitor implements Mail, Reply {
     this.#replies.succeed(this.origin, this.id, this.process, value)
   }
 
+  /** It came to nothing: of a cast nobody but this node's user is left to be told. */
+  unheard(error: Error): void {
+    if (this.id === 0) this.#replies.unheard(this.process, error)
+  }
+
   fail(error: unknown): void {
     if (this.id !== 0) this.#replies.fail(this.origin, this.id, this.process, error)
   }
