@@ -5,6 +5,7 @@
  * @module
  */
 import * as Key from "../core/key.ts"
+import * as Rings from "../core/rings.ts"
 import type { Location } from "./location.ts"
 
 /**
@@ -49,7 +50,8 @@ export class NoProcess extends Error {
   readonly outcome: Outcome = "not-executed"
   readonly process: string
   constructor(process: string) {
-    super(`no process ${process} is running: start it with node.start`)
+    const placed = /^[^/:@]+\//.test(process)
+    super(`no process ${process} is running${placed ? ": start it with node.start" : ""}`)
     this.process = process
   }
 }
@@ -322,13 +324,18 @@ export class UnknownDefinition extends Error {
   }
 }
 
-/** No member of the cluster hosts processes. */
+/** No member of the cluster hosts processes, or those of this supervisor. */
 export class NoNode extends Error {
   readonly _tag: "NoNode" = "NoNode"
   readonly outcome: Outcome = "not-executed"
   readonly process: string
   constructor(process: string) {
-    super(`${process}: no member of the cluster hosts processes`)
+    const supervisor = Rings.supervisorOf(process)
+    super(
+      supervisor === ""
+        ? `${process}: no member of the cluster lists definitions in the option processes`
+        : `${process}: no member of the cluster hosts the supervisor ${supervisor}: it must be in a node's option supervisors, and its nodes and roles must fit that node`,
+    )
     this.process = process
   }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
-import { type Node, Process, startNode } from "../../mod.ts"
+import { type Node, Process, Supervisor, startNode } from "../../mod.ts"
 import { memory, memoryHub } from "../../transports/memory.ts"
 import { cluster, event, lone, settled, until } from "./cluster.ts"
 
@@ -233,6 +233,18 @@ describe("crashes and conflicts", () => {
       assert.deepEqual(items, [`a-${key}`, `b-${key}`])
     }
     await Promise.all([a.stop(), b.stop()])
+  })
+})
+
+describe("a start that nobody can carry out", () => {
+  test("says which option is missing, or doesn't fit", async () => {
+    const Jobs = Supervisor.define("jobs", { processes: [Counter], roles: ["worker"] })
+    const node = await lone([], { supervisors: [Jobs] })
+    await assert.rejects(node.start(Counter, "x"), /no member .* lists definitions in .* processes/)
+    const result = await node.supervisor(Jobs).start(Counter, "x")
+    assert.ok(result._tag === "Failed")
+    assert.match(result.error.message, /hosts the supervisor jobs: .* roles must fit/)
+    await node.stop()
   })
 })
 
