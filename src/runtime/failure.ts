@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { Reader, Writer } from "../wire/bytes.ts"
 import type { WireError } from "../wire/message.ts"
 import * as Value from "../wire/value.ts"
 import {
@@ -61,28 +60,19 @@ const TEXT_MAX = 8192
 export function toWire(process: string, error: unknown): WireError {
   const known = describe(error)
   if (known !== undefined) return { process, number: 0, declared: undefined, ...known }
-  const writer = new Writer(256)
+  const plain = { outcome: "executed", process, number: 0 } as const
   try {
-    Value.write(writer, error)
+    return { ...plain, tag: "", text: "", declared: Value.encode(error) }
   } catch {
-    return {
-      tag: "NotData",
-      outcome: "executed",
-      process,
-      text: cut(reasonOf(error)),
-      number: 0,
-      declared: undefined,
-    }
+    return { ...plain, tag: "NotData", text: cut(reasonOf(error)), declared: undefined }
   }
-  return { tag: "", outcome: "executed", process, text: "", number: 0, declared: writer.take() }
 }
 
 /** An error as it came over the wire. */
 export function fromWire(wire: WireError): unknown {
   if (wire.declared !== undefined) {
-    const reader = new Reader(wire.declared)
-    const value = Value.read(reader)
-    if (!reader.failed) return value
+    const decoded = Value.decode(wire.declared)
+    if (decoded !== undefined) return decoded.value
   }
   return ours[wire.tag]?.(wire) ?? new NotData(wire.process, wire.text, wire.outcome)
 }

@@ -6,6 +6,7 @@
  */
 import * as Core from "../core/groups.ts"
 import * as Keys from "../core/key.ts"
+import { decode, encode } from "./annotation.ts"
 import type { AnyDefinition, CallOptions, Joining, Ref as Reference } from "./definition.ts"
 import { AlreadyMember, NoMember, NotMember, Overloaded } from "./errors.ts"
 import { Feed } from "./feed.ts"
@@ -19,7 +20,7 @@ import type {
   Several,
 } from "./group.ts"
 import { TICKS_PER_MILLI } from "./lookup.ts"
-import { type Change, decode, encode, type Result } from "./memberships.ts"
+import type { Change, Result } from "./memberships.ts"
 import * as Picks from "./picks.ts"
 import * as Ref from "./ref.ts"
 

@@ -8,10 +8,10 @@
 import * as Key from "../core/key.ts"
 import type { Entry, State } from "../core/registry.ts"
 import * as Registry from "../core/registry.ts"
+import { decode } from "./annotation.ts"
 import type { AnyDefinition } from "./definition.ts"
 import type { Location } from "./location.ts"
 import { additional, locate } from "./lookup.ts"
-import { decode } from "./memberships.ts"
 import { Sorted } from "./sorted.ts"
 
 /** Which names are listed. What is left out excludes nothing. */

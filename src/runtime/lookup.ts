@@ -6,9 +6,9 @@
 import * as Key from "../core/key.ts"
 import type { Entry } from "../core/registry.ts"
 import * as Data from "../wire/data.ts"
+import { decode } from "./annotation.ts"
 import type { AnyDefinition, Ref as Reference } from "./definition.ts"
 import type { Location } from "./location.ts"
-import { decode } from "./memberships.ts"
 import * as Ref from "./ref.ts"
 
 /** What means a life: a reference its process's, be it one that was sent, a location the one it tells of. */

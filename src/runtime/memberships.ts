@@ -5,16 +5,12 @@
  * @module
  */
 import * as Keys from "../core/key.ts"
-import { Reader, Writer } from "../wire/bytes.ts"
 import { type MovingMembership, REASON_MAX } from "../wire/message.ts"
-import * as Value from "../wire/value.ts"
+import { BYTES_MAX, encode } from "./annotation.ts"
 import { type Cell, STARTING, STOPPED } from "./cell.ts"
 import type { Joining, Method } from "./definition.ts"
-import { NotData, Overloaded, reasonOf } from "./errors.ts"
+import { Overloaded } from "./errors.ts"
 import type { Parts } from "./parts.ts"
-
-/** The most bytes of a member's metadata, encoded. */
-export const META_BYTES_MAX: number = 64 * 1024
 
 /** No user's method has this name: `Process.define` refuses it. */
 export const NAME = "$group"
@@ -221,38 +217,13 @@ export class Memberships {
   }
 }
 
-/** Metadata as it is kept; undefined for none. Throws NotData, also when it is too long. */
-export function encode(process: string, meta: unknown): Uint8Array | undefined {
-  if (meta === undefined) return undefined
-  const writer = new Writer(64)
-  try {
-    Value.write(writer, meta)
-  } catch (error) {
-    throw new NotData(process, `its metadata: ${reasonOf(error)}`, "not-executed")
-  }
-  const { length } = writer
-  if (length > META_BYTES_MAX) {
-    const what = `its metadata takes ${length} bytes, and at most ${META_BYTES_MAX} are allowed`
-    throw new NotData(process, what, "not-executed")
-  }
-  return writer.take()
-}
-
-/** What was encoded, anew each time; undefined too for what this version can't read. */
-export function decode(meta: Uint8Array | undefined): unknown {
-  if (meta === undefined) return undefined
-  const reader = new Reader(meta)
-  const value = Value.read(reader)
-  return reader.done() ? value : undefined
-}
-
 /** Whether what another node asks for can be done at all. */
 function sound(group: unknown, change: unknown): boolean {
   if (typeof group !== "string" || group.length > Keys.TEXT_MAX + 1) return false
   if (typeof change !== "object" || change === null) return false
   const { online = true, meta } = change as { readonly online?: unknown; readonly meta?: unknown }
   if (typeof online !== "boolean") return false
-  return meta === undefined || (meta instanceof Uint8Array && meta.length <= META_BYTES_MAX)
+  return meta === undefined || (meta instanceof Uint8Array && meta.length <= BYTES_MAX)
 }
 
 function equal(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {

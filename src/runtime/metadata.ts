@@ -6,10 +6,10 @@
  */
 import type { Entry, Props } from "../core/registry.ts"
 import * as Registry from "../core/registry.ts"
+import { decode, encode } from "./annotation.ts"
 import { FROZEN } from "./cell.ts"
 import { Contended, NoProcess, Timeout } from "./errors.ts"
 import { GAP_MILLIS, idOf, type Named, nameOf, shown } from "./lookup.ts"
-import { decode, encode } from "./memberships.ts"
 import type { Parts } from "./parts.ts"
 import { TIMEOUT_MILLIS } from "./ref.ts"
 import type { Services } from "./services.ts"

@@ -12,7 +12,6 @@ import * as Registry from "../core/registry.ts"
 import * as Restart from "../core/restart.ts"
 import * as Rings from "../core/rings.ts"
 import type { Orphan } from "../core/supervision.ts"
-import { Reader } from "../wire/bytes.ts"
 import { type MovingAlias, REASON_MAX } from "../wire/message.ts"
 import * as Value from "../wire/value.ts"
 import type { Cell, Hosted } from "./cell.ts"
@@ -58,10 +57,8 @@ export class Names {
       mailboxMax: definition.spec.mailboxMax ?? limits.mailboxMax,
       intensity: definition.spec.intensity ?? intensity,
       decodeInit: (meta) => {
-        if (meta === undefined) return { ok: true, value: undefined }
-        const reader = new Reader(meta)
-        const value = Value.read(reader)
-        return { ok: reader.done(), value }
+        const decoded = meta === undefined ? { value: undefined } : Value.decode(meta)
+        return { ok: decoded !== undefined, value: decoded?.value }
       },
     })
   }

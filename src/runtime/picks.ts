@@ -5,11 +5,11 @@
  * @module
  */
 import type { Membership } from "../core/groups.ts"
+import { decode } from "./annotation.ts"
 import type { AnyDefinition, CallOptions } from "./definition.ts"
 import { NodeStopped, NotData } from "./errors.ts"
 import { gather } from "./gather.ts"
 import type { Answers } from "./group.ts"
-import { decode } from "./memberships.ts"
 import * as Ref from "./ref.ts"
 
 /** Brings messages to processes by their names and the names of their methods. */

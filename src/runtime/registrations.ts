@@ -7,6 +7,7 @@
 import type * as Key from "../core/key.ts"
 import type { Entry, Props } from "../core/registry.ts"
 import * as Registry from "../core/registry.ts"
+import { encode } from "./annotation.ts"
 import { type Cell, FROZEN } from "./cell.ts"
 import { AlreadyRegistered, NoProcess, Overloaded, Timeout } from "./errors.ts"
 import {
@@ -18,7 +19,6 @@ import {
   processOf,
   shown,
 } from "./lookup.ts"
-import { encode } from "./memberships.ts"
 import type { Names } from "./names.ts"
 import type { Parts } from "./parts.ts"
 import { TIMEOUT_MILLIS } from "./ref.ts"

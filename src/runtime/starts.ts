@@ -5,9 +5,9 @@
  * @module
  */
 import * as Rings from "../core/rings.ts"
-import { Writer } from "../wire/bytes.ts"
 import type { Data } from "../wire/message.ts"
 import * as Value from "../wire/value.ts"
+import * as Annotation from "./annotation.ts"
 import { Delegations, type Placer } from "./delegations.ts"
 import * as Envelope from "./envelope.ts"
 import {
@@ -125,7 +125,7 @@ export class Starts {
     let props: Uint8Array | undefined
     try {
       meta = encoded(name, init, this.#parts.limits.frameBytesMax)
-      props = encoded(name, options.meta, this.#parts.limits.frameBytesMax)
+      props = Annotation.encode(name, options.meta)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -385,14 +385,14 @@ export class Starts {
 /** The start argument as it is kept and sent; undefined for none. */
 function encoded(name: string, init: unknown, frameBytesMax: number): Uint8Array | undefined {
   if (init === undefined) return undefined
-  const writer = new Writer(64)
+  let bytes: Uint8Array
   try {
-    Value.write(writer, init)
+    bytes = Value.encode(init)
   } catch (error) {
     throw new NotData(name, reasonOf(error), "not-executed")
   }
   // Registrations travel several to a frame.
   const bytesMax = Math.floor(frameBytesMax / 8)
-  if (writer.length > bytesMax) throw new TooLarge(name, writer.length, bytesMax)
-  return writer.take()
+  if (bytes.length > bytesMax) throw new TooLarge(name, bytes.length, bytesMax)
+  return bytes
 }

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { Reader, Writer } from "../wire/bytes.ts"
 import * as Value from "../wire/value.ts"
 import type { Cell } from "./cell.ts"
 import type { AnyDefinition } from "./definition.ts"
@@ -26,10 +25,8 @@ export function restore({ spec }: AnyDefinition, state: Uint8Array): unknown {
 
 /** A value as bytes; undefined when it isn't plain data. */
 export function encode(value: unknown): Uint8Array | undefined {
-  const writer = new Writer(256)
   try {
-    Value.write(writer, value)
-    return writer.take()
+    return Value.encode(value)
   } catch {
     return undefined
   }
@@ -37,8 +34,7 @@ export function encode(value: unknown): Uint8Array | undefined {
 
 /** The value that was encoded. Throws on anything else. */
 export function decode(bytes: Uint8Array): unknown {
-  const reader = new Reader(bytes)
-  const value = Value.read(reader)
-  if (!reader.done()) throw new Error("malformed state")
-  return value
+  const decoded = Value.decode(bytes)
+  if (decoded === undefined) throw new Error("malformed state")
+  return decoded.value
 }

@@ -16,7 +16,7 @@
  *
  * @module
  */
-import type { Reader, Writer } from "./bytes.ts"
+import { Reader, Writer } from "./bytes.ts"
 import * as Data from "./data.ts"
 
 export { copy } from "./copy.ts"
@@ -51,6 +51,20 @@ const isOwn = Object.prototype.hasOwnProperty
 
 interface Fields {
   readonly [key: string]: unknown
+}
+
+/** A value as bytes of their own. Throws {@link Data.Unserializable} when it isn't data. */
+export function encode(value: unknown): Uint8Array {
+  const writer = new Writer(64)
+  write(writer, value)
+  return writer.take()
+}
+
+/** The value of bytes that {@link encode} made; undefined when they are malformed. */
+export function decode(bytes: Uint8Array): { readonly value: unknown } | undefined {
+  const reader = new Reader(bytes)
+  const value = read(reader)
+  return reader.done() ? { value } : undefined
 }
 
 // --- writing ---------------------------------------------------------------------------------------

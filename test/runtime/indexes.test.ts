@@ -4,9 +4,9 @@ import { describe, test } from "node:test"
 import fc from "fast-check"
 import * as Key from "../../src/core/key.ts"
 import * as Registry from "../../src/core/registry.ts"
+import { decode, encode } from "../../src/runtime/annotation.ts"
 import { Indexes, type NamesOptions, type Scalar } from "../../src/runtime/indexes.ts"
 import { additional } from "../../src/runtime/lookup.ts"
-import { decode, encode } from "../../src/runtime/memberships.ts"
 import { Sorted } from "../../src/runtime/sorted.ts"
 
 /** A registry of node a, which hears of b's names too, and the indexes over it. */

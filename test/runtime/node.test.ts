@@ -236,6 +236,17 @@ describe("crashes and conflicts", () => {
   })
 })
 
+describe("the metadata of a start", () => {
+  test("is as long as metadata may be, and no longer", async () => {
+    const node = await lone([Counter])
+    await node.start(Counter, "x", undefined, { meta: "x".repeat(60_000) })
+    const longer = { meta: "x".repeat(70_000) }
+    await assert.rejects(node.start(Counter, "y", undefined, longer), { _tag: "NotData" })
+    await assert.rejects(node.update(node.ref(Counter, "x"), longer.meta), { _tag: "NotData" })
+    await node.stop()
+  })
+})
+
 describe("a start that nobody can carry out", () => {
   test("says which option is missing, or doesn't fit", async () => {
     const Jobs = Supervisor.define("jobs", { processes: [Counter], roles: ["worker"] })
