@@ -25,7 +25,7 @@
 export * as Key from "./src/core/key.ts"
 export type { Context as DiscoveryContext, Discovery } from "./src/discovery/discovery.ts"
 export { seeds } from "./src/discovery/static.ts"
-export type { ConnectOptions, Listed } from "./src/runtime/connections.ts"
+export type { Sent } from "./src/runtime/calls/ref.ts"
 export type { CallOptions, Joining, Ref, Try } from "./src/runtime/definition.ts"
 export {
   Aborted,
@@ -56,7 +56,8 @@ export {
   Unreachable,
 } from "./src/runtime/errors.ts"
 export type { EventOf, Listeners, NodeEvent } from "./src/runtime/events.ts"
-export type { Asked, Gathered, Missed, Reply } from "./src/runtime/gather.ts"
+export type { Asked, Gathered, Missed, Reply } from "./src/runtime/functions/gather.ts"
+export * as Remote from "./src/runtime/functions/remote.ts"
 export type {
   Answer,
   Answers,
@@ -69,13 +70,15 @@ export type {
   Picked,
   Several,
   Silence,
-} from "./src/runtime/group.ts"
-export type { NamesOptions, Scalar } from "./src/runtime/indexes.ts"
+} from "./src/runtime/groups/group.ts"
 export { startNode } from "./src/runtime/launch.ts"
 export type { Limits } from "./src/runtime/limits.ts"
-export type { Location } from "./src/runtime/location.ts"
-export type { Living, Named } from "./src/runtime/lookup.ts"
-export type { Down, DownReason } from "./src/runtime/monitors.ts"
+export type { ConnectOptions, Listed } from "./src/runtime/links/connections.ts"
+export type { NamesOptions, Scalar } from "./src/runtime/names/indexes.ts"
+export type { Location } from "./src/runtime/names/location.ts"
+export type { Living, Named } from "./src/runtime/names/lookup.ts"
+export type { Down, DownReason } from "./src/runtime/names/monitors.ts"
+export type { RegisterOptions } from "./src/runtime/names/registrations.ts"
 export type { Member, Node, SpawnOptions } from "./src/runtime/node.ts"
 export type { NodeOptions, Resolver } from "./src/runtime/options.ts"
 export type {
@@ -85,8 +88,7 @@ export type {
   Self,
 } from "./src/runtime/process.ts"
 export * as Process from "./src/runtime/process.ts"
-export type { Sent } from "./src/runtime/ref.ts"
-export type { RegisterOptions } from "./src/runtime/registrations.ts"
+export type { StartOptions } from "./src/runtime/processes/starts.ts"
 export {
   ConnectFailed,
   type ConnectFailure,
@@ -95,17 +97,15 @@ export {
   NameConflict,
   UnknownNode,
 } from "./src/runtime/rejections.ts"
-export * as Remote from "./src/runtime/remote.ts"
-export type { StartOptions } from "./src/runtime/starts.ts"
-export type { SupervisorRef } from "./src/runtime/supervisor.ts"
-export * as Supervisor from "./src/runtime/supervisor.ts"
+export type { SupervisorRef } from "./src/runtime/supervisors/supervisor.ts"
+export * as Supervisor from "./src/runtime/supervisors/supervisor.ts"
 export type {
   Messages,
   PublishOptions,
   SubscribeOptions,
   Subscription,
-} from "./src/runtime/topic.ts"
-export * as Topic from "./src/runtime/topic.ts"
+} from "./src/runtime/topics/topic.ts"
+export * as Topic from "./src/runtime/topics/topic.ts"
 export {
   AddressUnavailable,
   type Connection,

@@ -6,7 +6,7 @@
  */
 import * as Key from "../core/key.ts"
 import * as Rings from "../core/rings.ts"
-import type { Location } from "./location.ts"
+import type { Location } from "./names/location.ts"
 
 /**
  * What is known of a call that failed: the handler didn't run and won't (`not-executed`: a retry is

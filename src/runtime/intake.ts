@@ -5,13 +5,13 @@
  */
 import { Reader } from "../wire/bytes.ts"
 import * as Message from "../wire/message.ts"
+import type { Router } from "./calls/router.ts"
 import * as Failure from "./failure.ts"
 import type { Inbox } from "./inbox.ts"
-import type { Link } from "./link.ts"
-import type { Mover } from "./mover.ts"
+import type { Link } from "./links/link.ts"
 import type { Parts } from "./parts.ts"
-import type { Router } from "./router.ts"
-import type { Starts } from "./starts.ts"
+import type { Mover } from "./processes/mover.ts"
+import type { Starts } from "./processes/starts.ts"
 
 /** The parts that peers talk to. */
 export interface Receivers {

@@ -4,20 +4,20 @@
  * @module
  */
 import type { Key } from "../core/key.ts"
-import type { ConnectOptions, Listed } from "./connections.ts"
+import type { Sent } from "./calls/ref.ts"
 import type { AnyDefinition, InitArgs, Ref, Runnable } from "./definition.ts"
 import type { Listeners, NodeEvent } from "./events.ts"
-import type { Group } from "./group.ts"
-import type { NamesOptions, Scalar } from "./indexes.ts"
-import type { Location } from "./location.ts"
-import type { Living, Named } from "./lookup.ts"
-import type { Down } from "./monitors.ts"
-import type { Sent } from "./ref.ts"
-import type { RegisterOptions } from "./registrations.ts"
-import type * as Remote from "./remote.ts"
-import type { StartOptions } from "./starts.ts"
-import type * as Supervisor from "./supervisor.ts"
-import type * as Topic from "./topic.ts"
+import type * as Remote from "./functions/remote.ts"
+import type { Group } from "./groups/group.ts"
+import type { ConnectOptions, Listed } from "./links/connections.ts"
+import type { NamesOptions, Scalar } from "./names/indexes.ts"
+import type { Location } from "./names/location.ts"
+import type { Living, Named } from "./names/lookup.ts"
+import type { Down } from "./names/monitors.ts"
+import type { RegisterOptions } from "./names/registrations.ts"
+import type { StartOptions } from "./processes/starts.ts"
+import type * as Supervisor from "./supervisors/supervisor.ts"
+import type * as Topic from "./topics/topic.ts"
 
 /** A member of the cluster, as this node sees it. */
 export interface Member {

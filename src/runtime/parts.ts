@@ -8,14 +8,14 @@
  * @module
  */
 import type * as Cluster from "../core/cluster.ts"
-import type { Calls } from "./calls.ts"
+import type { Calls } from "./calls/calls.ts"
 import type { Driver } from "./driver.ts"
 import type { NodeStopped } from "./errors.ts"
 import type { Events } from "./events.ts"
 import type { Limits } from "./limits.ts"
-import type { Links } from "./links.ts"
+import type { Links } from "./links/links.ts"
 import type { Platform } from "./platform.ts"
-import type { Processes } from "./processes.ts"
+import type { Processes } from "./processes/processes.ts"
 
 /** One node, as its parts see it. */
 export interface Parts {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { type Node, Process, Supervisor } from "../../mod.ts"
-import { Children } from "../../src/runtime/children.ts"
+import { Children } from "../../src/runtime/supervisors/children.ts"
 import { cluster, event } from "./cluster.ts"
 import { counted, eventually, fill, keys } from "./jobs.ts"
 

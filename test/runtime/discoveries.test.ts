@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import fc from "fast-check"
 import type { Context, Discovery } from "../../src/discovery/discovery.ts"
-import { Discoveries } from "../../src/runtime/discoveries.ts"
+import { Discoveries } from "../../src/runtime/links/discoveries.ts"
 import { machine } from "../discovery/fake.ts"
 
 const SECOND = 1_000

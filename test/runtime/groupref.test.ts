@@ -7,9 +7,9 @@ import { type Group, type Node, Process, type Ref } from "../../mod.ts"
 import * as Core from "../../src/core/groups.ts"
 import * as Table from "../../src/core/table.ts"
 import { EVENTS_MAX, Feed } from "../../src/runtime/feed.ts"
-import { GroupRef, nameOf } from "../../src/runtime/groupref.ts"
-import { Groups } from "../../src/runtime/groups.ts"
-import { Memberships } from "../../src/runtime/memberships.ts"
+import { GroupRef, nameOf } from "../../src/runtime/groups/groupref.ts"
+import { Groups } from "../../src/runtime/groups/groups.ts"
+import { Memberships } from "../../src/runtime/groups/memberships.ts"
 
 const KEYS = Array.from({ length: 50 }, (_, i) => `key ${i}`)
 

@@ -5,9 +5,9 @@ import fc from "fast-check"
 import * as Key from "../../src/core/key.ts"
 import * as Registry from "../../src/core/registry.ts"
 import { decode, encode } from "../../src/runtime/annotation.ts"
-import { Indexes, type NamesOptions, type Scalar } from "../../src/runtime/indexes.ts"
-import { additional } from "../../src/runtime/lookup.ts"
-import { Sorted } from "../../src/runtime/sorted.ts"
+import { Indexes, type NamesOptions, type Scalar } from "../../src/runtime/names/indexes.ts"
+import { additional } from "../../src/runtime/names/lookup.ts"
+import { Sorted } from "../../src/runtime/names/sorted.ts"
 
 /** A registry of node a, which hears of b's names too, and the indexes over it. */
 class Desk {

@@ -7,9 +7,9 @@ import { type Sim, type SimNode, simulate } from "skein/testing"
 import * as Registry from "../../src/core/registry.ts"
 import { NodeStopped } from "../../src/runtime/errors.ts"
 import { Events } from "../../src/runtime/events.ts"
-import type { Location } from "../../src/runtime/location.ts"
-import { idOf, locate } from "../../src/runtime/lookup.ts"
-import { type Down, Monitors } from "../../src/runtime/monitors.ts"
+import type { Location } from "../../src/runtime/names/location.ts"
+import { idOf, locate } from "../../src/runtime/names/lookup.ts"
+import { type Down, Monitors } from "../../src/runtime/names/monitors.ts"
 import type { Parts } from "../../src/runtime/parts.ts"
 
 const handlers = {

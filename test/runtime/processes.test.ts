@@ -3,9 +3,9 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { Context } from "effect"
 import { type AnyDefinition, Process } from "../../mod.ts"
-import type { Cell } from "../../src/runtime/cell.ts"
 import * as Platform from "../../src/runtime/platform.ts"
-import { Processes } from "../../src/runtime/processes.ts"
+import type { Cell } from "../../src/runtime/processes/cell.ts"
+import { Processes } from "../../src/runtime/processes/processes.ts"
 import { deferred } from "./cluster.ts"
 
 /** A process whose only call runs until `finish` settles; `gone` is told when it has ended. */

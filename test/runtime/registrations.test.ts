@@ -4,8 +4,8 @@ import { describe, test } from "node:test"
 import { AlreadyRegistered, Process, type Ref } from "skein"
 import { type Sim, type SimNode, simulate } from "skein/testing"
 import type { Key } from "../../src/core/key.ts"
-import type { Location } from "../../src/runtime/location.ts"
-import type { RegisterOptions } from "../../src/runtime/registrations.ts"
+import type { Location } from "../../src/runtime/names/location.ts"
+import type { RegisterOptions } from "../../src/runtime/names/registrations.ts"
 
 const Room = Process.define("Room", {
   state: () => ({ n: 0, kept: undefined as unknown }),

@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { Effect } from "effect"
 import { Overloaded } from "../../src/runtime/errors.ts"
-import * as Topic from "../../src/runtime/topic.ts"
+import * as Topic from "../../src/runtime/topics/topic.ts"
 import { deferred } from "./cluster.ts"
 import { type FakeNode, net, turns } from "./topics.ts"
 

@@ -204,7 +204,9 @@ const registry: ReadonlyArray<Mutant> = [
     name: "loser lives",
     what: "who loses a name takes its claim back, and doesn't end its process",
     suite: "names",
-    edits: [edit("src/runtime/conflicts.ts", "names.left(cell, Registry.REASON.conflict)", "")],
+    edits: [
+      edit("src/runtime/processes/conflicts.ts", "names.left(cell, Registry.REASON.conflict)", ""),
+    ],
     seed: 4,
   },
 ]
@@ -352,7 +354,7 @@ const runtime: ReadonlyArray<Mutant> = [
     suite: "delivery",
     edits: [
       edit(
-        "src/runtime/mover.ts",
+        "src/runtime/processes/mover.ts",
         "this.#router.depart(cell, waiting, to)",
         "this.#router.depart(cell, [], to)",
       ),

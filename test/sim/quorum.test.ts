@@ -5,7 +5,7 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { Process, type Ref } from "skein"
 import { type Sim, type SimNode, simulate } from "skein/testing"
-import type { RegisterOptions } from "../../src/runtime/registrations.ts"
+import type { RegisterOptions } from "../../src/runtime/names/registrations.ts"
 
 const Room = Process.define("Room", {
   state: () => ({ n: 0 }),

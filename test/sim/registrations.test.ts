@@ -6,7 +6,7 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { Process, type Ref, type Resolver } from "skein"
 import { type SimNode, simulate } from "skein/testing"
-import type { Location } from "../../src/runtime/location.ts"
+import type { Location } from "../../src/runtime/names/location.ts"
 
 const Room = Process.define("Room", {
   state: () => ({ n: 0 }),

@@ -1,6 +1,6 @@
 /**
  * The links of one simulated machine: dials, the handshake, and one link per peer whoever dialled. The
- * verdicts are those of `src/runtime/links.ts`; only bytes, proofs and versions are left out.
+ * verdicts are those of `src/runtime/links/links.ts`; only bytes, proofs and versions are left out.
  *
  * @module
  */
@@ -21,7 +21,7 @@ export interface Identity {
   readonly instance: number
 }
 
-/** Why a dial didn't lead to a link; see `src/runtime/links.ts`. */
+/** Why a dial didn't lead to a link; see `src/runtime/links/links.ts`. */
 export type Failure = "refused" | "unreachable" | "timeout" | "rejected" | "self" | "duplicate"
 
 /** What the links need of their machine, and what they tell it. */

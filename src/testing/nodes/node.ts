@@ -6,11 +6,11 @@
  */
 import * as Duration from "effect/Duration"
 import * as Key from "../../core/key.ts"
+import * as Ref from "../../runtime/calls/ref.ts"
 import type { AnyDefinition, Method, Ref as Reference } from "../../runtime/definition.ts"
 import { type CallError, NodeStopped } from "../../runtime/errors.ts"
 import type { Node } from "../../runtime/node.ts"
-import * as Ref from "../../runtime/ref.ts"
-import type { StartOptions } from "../../runtime/starts.ts"
+import type { StartOptions } from "../../runtime/processes/starts.ts"
 import type { Faults, Ongoing } from "../faults/faults.ts"
 import { EPOCH_MILLIS } from "../world/clock.ts"
 import type { Host } from "../world/host.ts"

@@ -5,9 +5,9 @@
  */
 
 import * as Invariants from "../../core/invariants.ts"
+import * as Ref from "../../runtime/calls/ref.ts"
 import type { AnyDefinition } from "../../runtime/definition.ts"
 import type { NodeEvent } from "../../runtime/events.ts"
-import * as Ref from "../../runtime/ref.ts"
 import * as Value from "../../wire/value.ts"
 import type { Trouble } from "../faults/fault.ts"
 import { Faults, type Ongoing } from "../faults/faults.ts"
