@@ -8,12 +8,21 @@
  * @module
  */
 
+import type { Discovery } from "./discovery/discovery.ts"
+
 /** A way to reach other nodes. Addresses are strings whose form each transport decides. */
 export interface Transport {
   /** What it is, for people: `"tcp"`, `"memory"`. */
   readonly kind: string
   /** Whether only this process can reach it, so that no cookie is needed. */
   readonly trusted: boolean
+  /**
+   * Whether others can't dial those who have only this, and they come and go: such a node is a leaf, which
+   * is given no processes unless it asks for them. Default: false.
+   */
+  readonly leaf?: boolean
+  /** Who is there, where the medium itself tells: the node looks there without being asked to. */
+  readonly discovery?: Discovery
   /**
    * Starts to accept connections. `accept` is called once for each, never before this returned; the
    * acceptor owns the connection from then on. Rejects with {@link AddressUnavailable}.
@@ -41,6 +50,11 @@ export interface Listener {
 export interface Connection {
   /** Where the other side is, for people: not always an address that can be dialled. */
   readonly remote: string
+  /**
+   * Whether it shares its medium with all others there, so that what is sent to one costs everybody: nodes
+   * say what is for all once, and ask each other less. Default: false.
+   */
+  readonly bus?: boolean
   /**
    * Sends `bytes`, whose ownership passes to the connection: don't touch them again. False says
    * that the buffer is full: the bytes are taken all the same, but wait for {@link Handlers.drain}

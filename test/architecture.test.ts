@@ -27,8 +27,8 @@ const layers: ReadonlyArray<Layer> = [
   { name: "core", files: /^src\/core\//, layers: ["core"], packages: effect },
   {
     name: "port",
-    files: /^src\/(transport|discovery\/discovery)\.ts$/,
-    layers: ["core"],
+    files: /^src\/(transport|stream|soon|discovery\/discovery)\.ts$/,
+    layers: ["port"],
     packages: none,
   },
   { name: "wire", files: /^src\/wire\//, layers: ["core", "port", "wire"], packages: effect },

@@ -72,7 +72,7 @@ export type Input =
 export type Output =
   | { readonly _tag: "Send"; readonly to: string; readonly message: Message }
   | { readonly _tag: "Broadcast"; readonly message: Message }
-  | Extract<Membership.Output, { readonly _tag: "Dial" | "Close" | "Event" }>
+  | Extract<Membership.Output, { readonly _tag: "Dial" | "Relay" | "Close" | "Event" }>
   | Extract<Registry.Output, { readonly _tag: "Changed" | "Lost" | "Won" | "Grouped" }>
   | Exclude<Supervision.Output, { readonly _tag: "Send" | "Registry" | "Drained" }>
   /** This node is a full member: it serves and may be given names. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import * as Detour from "./detour.ts"
 import * as Gossip from "./gossip.ts"
 import type { Input } from "./member.ts"
 import type { At, Contact, Peer, Seed, State } from "./roster.ts"
@@ -10,8 +11,6 @@ import * as Roster from "./roster.ts"
 
 type Failure = Extract<Input, { readonly _tag: "DialFailed" }>["reason"]
 
-/** Of two members that learn of each other the lower name dials; the other one after this long. */
-const YIELD_MILLIS = 1_500
 /** A dial of which nothing is heard is over after this long. */
 const DIAL_MILLIS = 6_000
 /** A seed that turned out to be somebody we are linked to under another address is left alone. */
@@ -138,17 +137,23 @@ export function dial(at: At): void {
   for (const [address, until] of state.dials) if (until <= now) failed(at, address, "timeout")
   for (const peer of state.view) {
     const { contact, claim } = peer
-    if (!wanted(state, peer)) rest(contact)
+    if (!wanted(state, peer)) Roster.rest(contact)
     else {
-      if (contact.at === Number.POSITIVE_INFINITY) {
-        contact.at = state.self.name < peer.name ? now : now + YIELD_MILLIS
-      }
+      if (contact.at === Number.POSITIVE_INFINITY) contact.at = now + patience(state, peer)
       if (contact.at <= now) open(at, contact, claim.address, peer.name)
     }
+    Detour.seek(at, peer, dialable(state, claim.address))
   }
   seeds(at)
   reconnect(at)
   state.contactsAt = wakeAt(state)
+}
+
+/** How long to wait before a peer is dialled that nothing is known against. */
+function patience(state: State, { name }: Peer): number {
+  // There is a way to it: a shorter one may take its time.
+  if (state.links.has(name)) return Roster.jitter(state, state.options.timing.reconnectMillis)
+  return state.self.name < name ? 0 : Detour.YIELD_MILLIS
 }
 
 function seeds(at: At): void {
@@ -161,7 +166,7 @@ function seeds(at: At): void {
     const { real, unwanted } = contact
     const inhabited = addresses.has(address) || addresses.has(real)
     if (unwanted && !inhabited) state.seeds.delete(address)
-    else if (inhabited || partedAt(state, address) !== undefined) rest(contact)
+    else if (inhabited || partedAt(state, address) !== undefined) Roster.rest(contact)
     else {
       if (contact.at === Number.POSITIVE_INFINITY) contact.at = now
       if (contact.at <= now) retry(at, contact, address)
@@ -173,7 +178,7 @@ function seeds(at: At): void {
 function retry(at: At, contact: Contact, address: string): void {
   const { reconnectMillis } = at.state.options.timing
   const rare = contact.backoffMillis >= reconnectMillis
-  if (rare && !lucky(at.state)) contact.at = at.now + jitter(at.state, reconnectMillis)
+  if (rare && !lucky(at.state)) contact.at = at.now + Roster.jitter(at.state, reconnectMillis)
   else open(at, contact, address, undefined)
 }
 
@@ -185,7 +190,7 @@ function reconnect(at: At): void {
   else if (state.reconnectAt === Number.POSITIVE_INFINITY) {
     state.reconnectAt = now + 1 + Roster.chance(state, Math.ceil(reconnectMillis))
   } else if (state.reconnectAt <= now) {
-    state.reconnectAt = now + jitter(state, reconnectMillis)
+    state.reconnectAt = now + Roster.jitter(state, reconnectMillis)
     if (!lucky(state)) return
     const dead = [...state.dead].filter((peer) => lost(state, peer))
     const peer = dead[Roster.chance(state, dead.length)]
@@ -216,12 +221,14 @@ export function failed(at: At, address: string, reason: Failure, real?: string):
     trim(state.mine)
   }
   for (const peer of state.view) {
-    if (peer.claim.address !== address || Roster.linkTo(state, peer) !== undefined) continue
+    const link = Roster.linkTo(state, peer)
+    if (peer.claim.address !== address || (link !== undefined && link.medium !== "relay")) continue
     if (outdated) Roster.hurry(peer.contact, at.now)
     else later(at, peer.contact, reason)
     const observed = Roster.observers(state, peer.name).includes(state.self.name)
     // We were linked and now nobody listens: most likely the process is gone.
-    if (reason === "refused" && observed && peer.lostEpoch === peer.claim.epoch) {
+    const gone = link === undefined && peer.lostEpoch === peer.claim.epoch
+    if (reason === "refused" && observed && gone) {
       Gossip.accuse(at, peer.name, true)
     }
   }
@@ -238,7 +245,7 @@ function later(at: At, contact: Contact, reason: Failure): void {
   const { state, now } = at
   const { reconnectMillis } = state.options.timing
   if (reason === "rejected") contact.backoffMillis = reconnectMillis
-  contact.at = now + jitter(state, contact.backoffMillis)
+  contact.at = now + Roster.jitter(state, contact.backoffMillis)
   contact.backoffMillis = Math.min(2 * contact.backoffMillis, reconnectMillis)
 }
 
@@ -279,14 +286,17 @@ export function disconnected(at: At, name: string, epoch: number): void {
 /** The next dial, or the end of one. */
 function wakeAt(state: State): number {
   let at = state.reconnectAt
-  for (const peer of state.view) at = Math.min(at, peer.contact.at)
+  for (const { contact, detour } of state.view) at = Math.min(at, contact.at, detour.at)
   for (const contact of state.seeds.values()) at = Math.min(at, contact.at)
   for (const until of state.dials.values()) at = Math.min(at, until)
   return at
 }
 
+/** There is no link to it, or only one through a neighbour. */
 function wanted(state: State, { name, claim }: Peer): boolean {
-  return !state.links.has(name) && !Roster.banned(state, name) && dialable(state, claim.address)
+  const link = state.links.get(name)
+  if (link !== undefined && link.medium !== "relay") return false
+  return !Roster.banned(state, name) && dialable(state, claim.address)
 }
 
 function lost(state: State, { name, claim }: Peer): boolean {
@@ -315,18 +325,8 @@ function dialable(state: State, address: string): boolean {
   return address !== "" && address !== state.self.address && !state.mine.has(address)
 }
 
-function rest(contact: Contact): void {
-  contact.at = Number.POSITIVE_INFINITY
-  contact.backoffMillis = Roster.BACKOFF_MILLIS
-}
-
 function lucky(state: State): boolean {
   return Roster.chance(state, state.live.size + 1) < DIALS_PER_PERIOD
-}
-
-/** From three quarters to five quarters of it, at least one. */
-function jitter(state: State, millis: number): number {
-  return 1 + (millis * 3) / 4 + Roster.chance(state, Math.ceil(millis / 2))
 }
 
 function trim(addresses: Map<string, unknown> | Set<string>): void {

@@ -30,6 +30,12 @@ export interface Options {
   readonly membersMax: number
 }
 
+/**
+ * What a link runs over: a connection of its `own`, a `bus` on which whatever is sent reaches everybody, or
+ * the links of neighbours that `relay` it.
+ */
+export type Medium = "own" | "bus" | "relay"
+
 /** What two nodes say to each other, over a link that keeps the order. */
 export type Message =
   /** Are you there? With hashes of what the sender knows of members and names (uint32). */
@@ -41,6 +47,19 @@ export type Message =
     }
   | {
       readonly _tag: "Ack"
+      readonly seq: number
+      readonly view: number
+      readonly digest: number
+    }
+  /** On a bus: who is there? Everybody answers everybody. */
+  | {
+      readonly _tag: "Poll"
+      readonly seq: number
+      readonly view: number
+      readonly digest: number
+    }
+  | {
+      readonly _tag: "Here"
       readonly seq: number
       readonly view: number
       readonly digest: number
@@ -79,6 +98,8 @@ export type Input =
       readonly epoch: number
       readonly address: string
       readonly dialled?: string | undefined
+      /** Default: `own`. */
+      readonly medium?: Medium | undefined
     }
   /** It ended. `epoch` is the one it came up with; the end of a link that was replaced isn't told. */
   | {
@@ -96,6 +117,8 @@ export type Input =
       /** With `duplicate`: the address of who is there by its own word. */
       readonly real?: string | undefined
     }
+  /** No link to this peer came about through the neighbour that was asked. */
+  | { readonly _tag: "RelayFailed"; readonly now: number; readonly peer: string }
   /** A message over the link that is up with `from`. */
   | {
       readonly _tag: "Message"
@@ -137,6 +160,8 @@ export type Output =
   | { readonly _tag: "Send"; readonly to: string; readonly message: Message }
   /** Ends in `LinkUp` or `DialFailed`. `peer` is who should be there, where known. */
   | { readonly _tag: "Dial"; readonly address: string; readonly peer: string | undefined }
+  /** A link to the peer through a neighbour. Ends in `LinkUp` with the medium `relay`, or `RelayFailed`. */
+  | { readonly _tag: "Relay"; readonly peer: string; readonly via: string }
   /** End the link once what was sent is written, but don't wait for a peer that doesn't read. */
   | { readonly _tag: "Close"; readonly peer: string; readonly reason: string }
   | { readonly _tag: "Event"; readonly event: Event }

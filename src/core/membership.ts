@@ -8,11 +8,15 @@
  *
  * @module
  */
+
+import * as Bus from "./bus.ts"
 import type { Claim } from "./claim.ts"
 import * as Claims from "./claim.ts"
 import * as Contact from "./contact.ts"
+import * as Detour from "./detour.ts"
 import * as Gossip from "./gossip.ts"
 import * as Identity from "./identity.ts"
+import * as Links from "./links.ts"
 import type { Input, Member, Message, Options, Output } from "./member.ts"
 import { describe } from "./member.ts"
 import * as Parting from "./parting.ts"
@@ -20,7 +24,6 @@ import * as Probe from "./probe.ts"
 import * as Report from "./report.ts"
 import type { At, Peer, State } from "./roster.ts"
 import * as Roster from "./roster.ts"
-import * as Rtt from "./rtt.ts"
 import * as Suspicion from "./suspicion.ts"
 
 export type { Claim } from "./claim.ts"
@@ -185,11 +188,13 @@ function take(at: At, input: Input): void {
       state.digest = input.digest >>> 0
       return
     case "LinkUp":
-      return linkUp(at, input.peer, input.epoch, input.address, input.dialled)
+      return Links.up(at, input)
     case "LinkDown":
-      return linkDown(at, input.peer, input.epoch, input.reason)
+      return Links.down(at, input.peer, input.epoch, input.reason)
     case "DialFailed":
       return Contact.failed(at, input.address, input.reason, input.real)
+    case "RelayFailed":
+      return Detour.failed(at, input.peer)
     case "Synced":
       return Identity.synced(at)
     case "Leave":
@@ -223,14 +228,12 @@ function receive(at: At, from: string, message: Message): void {
   link.greeted = 0
   switch (message._tag) {
     case "Ping":
-    case "Ack": {
+    case "Ack":
+    case "Poll":
+    case "Here": {
       const { seq, view, digest } = message
       if (!Number.isSafeInteger(seq)) return
-      if (message._tag === "Ack") Probe.acknowledge(at, from, seq)
-      else {
-        const { viewHash, digest } = state
-        Roster.send(at, from, { _tag: "Ack", seq, view: viewHash, digest })
-      }
+      answer(at, from, message._tag, seq)
       Gossip.compareViews(at, link, view >>> 0)
       at.outputs.push({ _tag: "PeerDigest", peer: from, digest: digest >>> 0 })
       return
@@ -251,39 +254,20 @@ function receive(at: At, from: string, message: Message): void {
   }
 }
 
-function linkUp(at: At, name: string, epoch: number, address: string, dialled?: string): void {
-  const { state, now } = at
-  const greetAt = now + state.options.timing.probeMillis
-  if (!Claims.isName(name) || name === state.self.name || !Claims.isEpoch(epoch)) return
-  if (typeof address !== "string") return
-  if (dialled !== undefined) Contact.reached(state, dialled, address)
-  if (!Parting.admits(at, name, epoch, dialled)) return
-  state.links.set(name, {
-    peer: name,
-    cameWith: epoch,
-    epoch,
-    address,
-    rtt: Rtt.make(),
-    differsAt: 0,
-    differs: 0,
-    missed: 0,
-    greetAt,
-    greeted: 0,
-    full: true,
-    asked: undefined,
-  })
-  state.owing = true
-  state.greetAt = Math.min(state.greetAt, greetAt)
-  const peer = state.peers.get(name)
-  if (peer?.claim.epoch === epoch) peer.heardAt = now
-  Contact.connected(at, name, address)
-}
-
-function linkDown(at: At, name: string, epoch: number, reason: string): void {
-  const link = at.state.links.get(name)
-  if (link === undefined || link.cameWith !== epoch) return Parting.ended(at, name, epoch, reason)
-  at.state.links.delete(name)
-  Contact.disconnected(at, name, link.epoch)
+/** What follows from a sign of life by itself. */
+function answer(at: At, from: string, tag: "Ping" | "Ack" | "Poll" | "Here", seq: number): void {
+  switch (tag) {
+    case "Ack":
+      return Probe.acknowledge(at, from, seq)
+    case "Ping": {
+      const { viewHash: view, digest } = at.state
+      return Roster.send(at, from, { _tag: "Ack", seq, view, digest })
+    }
+    case "Poll":
+      return Bus.polled(at, from, seq)
+    case "Here":
+      return Bus.here(at, from, seq)
+  }
 }
 
 function superseded(at: At, epoch: number, instance: number): void {
@@ -302,6 +286,7 @@ function settle(at: At): void {
   const due = now >= state.wake
   refresh(at)
   if (due) {
+    Bus.due(at)
     Probe.due(at)
     Parting.due(at)
     Gossip.greet(at)
@@ -311,11 +296,12 @@ function settle(at: At): void {
   Probe.alarm(at)
   Report.changes(at)
   Gossip.flush(at)
-  close(at)
+  Links.close(at)
   if (now >= state.contactsAt || state.contactsChanged) Contact.dial(at)
   if (state.gone.size > 0) Gossip.forget(at)
   state.wake = Math.min(
     Probe.wakeAt(state),
+    Bus.wakeAt(state),
     Suspicion.wakeAt(state),
     state.contactsAt,
     Parting.wakeAt(state),
@@ -327,7 +313,7 @@ function settle(at: At): void {
 /** I have left: all there is to do is to see that the others know. */
 function part(at: At, until: number): void {
   Gossip.flush(at)
-  close(at)
+  Links.close(at)
   Identity.depart(at)
   at.state.wake = until
 }
@@ -339,17 +325,6 @@ function refresh(at: At): void {
   state.view = [...state.live].sort((a, b) => Claims.compare(a.name, b.name))
   state.observers.clear()
   Probe.assign(state, at.now)
-}
-
-function close(at: At): void {
-  const { state } = at
-  if (state.closing.size === 0) return
-  for (const peer of [...state.closing.keys()].sort(Claims.compare)) {
-    if (!state.links.delete(peer)) continue
-    at.outputs.push({ _tag: "Close", peer, reason: state.closing.get(peer) ?? "" })
-    state.contactsChanged = true
-  }
-  state.closing.clear()
 }
 
 function born(options: Options, self: Claim, now: number, random: number): State {
@@ -384,6 +359,8 @@ function born(options: Options, self: Claim, now: number, random: number): State
     contactsAt: Number.POSITIVE_INFINITY,
     greetAt: Number.POSITIVE_INFINITY,
     relays: [],
+    pollAt: Number.POSITIVE_INFINITY,
+    polls: false,
     renewedAt: Number.NEGATIVE_INFINITY,
     supersessions: [],
     leave: undefined,

@@ -59,23 +59,33 @@ function advance(at: At, peer: Peer): void {
   if (probe === undefined) return
   if (probe.seq !== 0 && probe.failAt <= at.now) fail(at, peer, probe)
   if (probe.seq !== 0 && probe.askAt <= at.now) ask(at, peer, probe)
-  if (probe.seq === 0 && probe.at <= at.now) begin(at, peer, probe, 0)
+  if (probe.seq !== 0 || probe.at > at.now) return
+  // On a bus everybody waits for a poll.
+  if (Roster.onBus(at.state, peer)) probe.at = at.now + at.state.options.timing.probeMillis
+  else begin(at, peer, probe, 0)
+}
+
+/** From now on a sign of life is waited for, for one period, under this number. */
+export function wait(at: At, probe: Probe, seq: number): void {
+  const { state, now } = at
+  probe.seq = seq
+  probe.sentAt = now
+  probe.askAt = Number.POSITIVE_INFINITY
+  probe.failAt = now + state.options.timing.probeMillis * (state.health + 1)
+  probe.at = probe.failAt
+  probe.helpers.length = 0
 }
 
 function begin(at: At, peer: Peer, probe: Probe, restarts: number): void {
   const { state, now } = at
-  const { timing } = state.options
-  const scale = state.health + 1
   const seq = ++state.seq
-  probe.seq = seq
-  probe.sentAt = now
-  probe.failAt = now + timing.probeMillis * scale
-  probe.at = probe.failAt
+  wait(at, probe, seq)
   probe.restarts = restarts
-  probe.helpers.length = 0
   const link = Roster.linkTo(state, peer)
   if (link === undefined) return ask(at, peer, probe)
-  probe.askAt = now + Rtt.patience(link.rtt, timing) * scale
+  const { timing } = state.options
+  // (On a bus the help of others would reach nobody whom I don't reach.)
+  if (link.medium !== "bus") probe.askAt = now + Rtt.patience(link.rtt, timing) * (state.health + 1)
   const { viewHash: view, digest } = state
   Roster.send(at, peer.name, { _tag: "Ping", seq, view, digest })
 }
@@ -118,7 +128,9 @@ export function restart(at: At): void {
   for (const peer of subjects(at.state)) {
     const { probe } = peer
     if (probe === undefined || probe.seq === 0 || probe.restarts >= RESTARTS_MAX) continue
-    begin(at, peer, probe, probe.restarts + 1)
+    probe.restarts++
+    if (Roster.onBus(at.state, peer)) wait(at, probe, probe.seq)
+    else begin(at, peer, probe, probe.restarts)
   }
 }
 

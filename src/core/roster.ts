@@ -9,7 +9,7 @@
 import type { Claim } from "./claim.ts"
 import * as Claims from "./claim.ts"
 import { hash32, splitmix } from "./hash.ts"
-import type { DownReason, Event, Message, Options, Output } from "./member.ts"
+import type { DownReason, Event, Medium, Message, Options, Output } from "./member.ts"
 import { observersOf } from "./observers.ts"
 import type { Rtt } from "./rtt.ts"
 
@@ -65,6 +65,10 @@ export interface State {
   /** When a peer that is no member is shown my view again, at the earliest. */
   greetAt: number
   readonly relays: Array<Relay>
+  /** When to poll those on my bus, unless somebody else does before; infinite without a bus. */
+  pollAt: number
+  /** It was I who polled last. */
+  polls: boolean
   /** When I last became a younger instance of myself; minus infinity for never. */
   renewedAt: number
   /** When others claimed my name, lately. */
@@ -115,6 +119,9 @@ export interface Peer {
   /** Set while I observe it. */
   probe: Probe | undefined
   readonly contact: Contact
+  /** When to look for a way through a neighbour, and how many ways have come to nothing. */
+  readonly detour: Contact
+  detours: number
 }
 
 /** The probing of one subject. */
@@ -142,6 +149,9 @@ export interface Link {
   /** The epoch of the process behind it, now. */
   epoch: number
   readonly address: string
+  readonly medium: Medium
+  /** The last poll on the bus that it has answered; 0 for none. */
+  answered: number
   readonly rtt: Rtt
   /** Since when the peer's hash of the view differs from mine, and how often in a row. */
   differsAt: number
@@ -259,6 +269,22 @@ export function observers(state: State, name: string): ReadonlyArray<string> {
   return found
 }
 
+/** Whether what I say on the link to `peer` reaches everybody on a bus, so that all are probed at once. */
+export function onBus(state: State, peer: Peer): boolean {
+  return linkTo(state, peer)?.medium === "bus"
+}
+
+/** Nothing is to be dialled there, and the next time with short waits again. */
+export function rest(contact: Contact): void {
+  contact.at = Number.POSITIVE_INFINITY
+  contact.backoffMillis = BACKOFF_MILLIS
+}
+
+/** From three quarters to five quarters of it, at least one. */
+export function jitter(state: State, millis: number): number {
+  return 1 + (millis * 3) / 4 + chance(state, Math.ceil(millis / 2))
+}
+
 /** Dials at once, and with short waits again. */
 export function hurry(contact: Contact, now: number): void {
   contact.at = now
@@ -356,6 +382,8 @@ export function enter(at: At, claim: Claim, from: string | undefined): Peer {
     lostEpoch: 0,
     probe: undefined,
     contact: { at: Number.POSITIVE_INFINITY, backoffMillis: BACKOFF_MILLIS },
+    detour: { at: Number.POSITIVE_INFINITY, backoffMillis: BACKOFF_MILLIS },
+    detours: 0,
   }
   at.state.peers.set(peer.name, peer)
   if (at.state.links.get(peer.name)?.epoch === claim.epoch) peer.heardAt = at.now

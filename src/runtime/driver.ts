@@ -7,6 +7,9 @@
 import * as Cluster from "../core/cluster.ts"
 import type { Platform } from "./platform.ts"
 
+/** A timer that is late by so much is not waited for. */
+const LATE_MILLIS = 50
+
 /** Drives the core of one node. */
 export class Driver {
   /** What the core knows now. */
@@ -95,6 +98,7 @@ export class Driver {
     this.#flushed = []
     for (const f of flushed) f()
     this.#arm()
+    this.#catchUp()
     if (this.#quiet.length > 0 && Cluster.quiet(this.state)) {
       const quiet = this.#quiet
       this.#quiet = []
@@ -109,6 +113,13 @@ export class Driver {
     this.#timerAt = at
     if (at === Number.POSITIVE_INFINITY) return
     this.#cancelTimer = this.#platform.timer(at - this.#platform.now(), this.#tick)
+  }
+
+  /** Hosts slow timers down, once a minute for a tab that nobody sees, but not the messages that come. */
+  #catchUp(): void {
+    if (this.#timerAt + LATE_MILLIS > this.#platform.now()) return
+    this.#cancelTimer()
+    this.#tick()
   }
 
   readonly #tick = (): void => {

@@ -192,9 +192,10 @@ export class Engine implements Parts {
   }
 
   #makeLinks(intake: Intake): Links {
-    const { transport, cookie, dialMillis } = this.#options
+    const { name, transport, cookie, dialMillis } = this.#options
     const { platform, limits } = this
     return new Links({
+      name,
       transport,
       platform,
       cookie,
@@ -207,6 +208,7 @@ export class Engine implements Parts {
       up: (link, dialled) => this.#linkUp(link, dialled),
       down: (link, reason) => this.#linkDown(link, reason),
       dialFailed: (address, reason, real) => this.#dialFailed(address, reason, real),
+      relayFailed: (peer) => this.driver.input({ _tag: "RelayFailed", now: platform.now(), peer }),
       superseded: (epoch, instance) =>
         this.driver.input({ _tag: "Superseded", now: platform.now(), epoch, instance }),
       refused: (address, reason, by) => {
@@ -309,7 +311,9 @@ export class Engine implements Parts {
 
   #linkUp(link: Link, dialled: string | undefined): void {
     const { name: peer, epoch, address } = link.peer
-    this.driver.input({ _tag: "LinkUp", now: this.platform.now(), peer, epoch, address, dialled })
+    const now = this.platform.now()
+    const { medium } = link
+    this.driver.input({ _tag: "LinkUp", now, peer, epoch, address, dialled, medium })
     this.connections.linkUp(link)
     this.router.retry()
   }

@@ -200,6 +200,7 @@ export class Face implements Node {
       roles: member.roles,
       weight: member.weight,
       self: member.name === this.name,
+      via: member.name === this.name ? [] : this.#engine.links.get(member.name)?.path,
       rttMillis: member.rttMillis,
     }))
   }

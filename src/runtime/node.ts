@@ -28,6 +28,11 @@ export interface Member {
   readonly weight: number
   /** Whether it is this node. */
   readonly self: boolean
+  /**
+   * The nodes that relay what is said to it, the nearest first: none when it is connected directly, and
+   * undefined while it isn't connected.
+   */
+  readonly via: ReadonlyArray<string> | undefined
   /** Smoothed round trip, where measured. */
   readonly rttMillis: number | undefined
 }

@@ -13,6 +13,7 @@ import type { AnyDefinition } from "./definition.ts"
 import type { EngineOptions } from "./engine.ts"
 import type * as Remote from "./functions/remote.ts"
 import * as Limits from "./limits.ts"
+import { several } from "./links/transports.ts"
 import type { Location } from "./names/location.ts"
 import { locate } from "./names/lookup.ts"
 import { type Platform, uint32 } from "./platform.ts"
@@ -31,8 +32,11 @@ export type Resolver = (a: Location, b: Location) => Location | undefined
 export interface NodeOptions {
   /** The node's name, unique in its cluster: 1 to 64 letters, digits and `. _ @ : -`. Default: random. */
   readonly name?: string
-  /** How nodes reach each other, for example `tcp({ port: 7001 })`. */
-  readonly transport: Transport
+  /**
+   * How nodes reach each other, for example `tcp({ port: 7001 })`. With several the node listens on all, has
+   * an address for each, and dials others by the first of them that leads there.
+   */
+  readonly transport: Transport | ReadonlyArray<Transport>
   /** The cluster's secret, the same on all nodes. Required unless the transport stays in this program. */
   readonly cookie?: string | undefined
   /** Nodes with another cluster name are refused. Default `"skein"`. */
@@ -49,6 +53,12 @@ export interface NodeOptions {
   readonly supervisors?: ReadonlyArray<Supervisor.AnyDefinition>
   /** How many processes this node gets relative to others: an integer from 1 to 64. Default 1. */
   readonly weight?: number
+  /**
+   * Whether the node is given processes of those that it hosts. Default: true, but false for a leaf, a node
+   * that others can't dial as one of its transports only dials: `webSocket()` in a browser. A leaf uses
+   * everything that the others have, and has the role `leaf`.
+   */
+  readonly host?: boolean
   /** What the node is for, as others see it. */
   readonly roles?: ReadonlyArray<string>
   /** Figures of failure detection. `lan` (default), `local` for one machine, `wan`; or your own. */
@@ -67,6 +77,8 @@ export interface NodeOptions {
 
 /** How long a node that looks for others waits for the first to be found before it serves alone. */
 const PATIENCE_MILLIS = 1_000
+/** The same where only its transports look: who is on a medium with it answers at once. */
+const MEDIUM_PATIENCE_MILLIS = 250
 
 const NAME = /^[A-Za-z0-9._@:-]{1,64}$/
 
@@ -82,12 +94,16 @@ export function resolve(
 ): EngineOptions {
   check(options)
   const name = options.name ?? `node-${uint32(platform).toString(36)}`
-  const { transport, weight = 1, processes = [], functions = [], discovery = [] } = options
-  const { roles = [] } = options
+  const { weight = 1, processes = [], functions = [], discovery = [] } = options
+  const transports = [options.transport].flat()
+  const transport = several(transports, platform)
+  const leaf = transport.leaf === true
+  const host = options.host ?? !leaf
+  const roles = [...new Set([...(options.roles ?? []), ...(leaf ? ["leaf"] : [])])]
   const supervisors = (options.supervisors ?? []).filter((each) => hosts(each, name, roles))
   const own = supervisors.map((supervisor) => supervisor.name)
   const hosted = processes.length === 0 ? own : ["", ...own]
-  const strategies = "kind" in discovery ? [discovery] : discovery
+  const strategies = [discovery, transports.flatMap((one) => one.discovery ?? [])].flat()
   const limits = { ...Limits.defaults, ...options.limits }
   const random = uint32(platform)
   const epoch = Math.floor(platform.wall()) * 1024 + (random % 1024)
@@ -114,7 +130,7 @@ export function resolve(
         epoch,
         instance,
         address,
-        weight: hosted.length === 0 ? 0 : weight,
+        weight: host && hosted.length > 0 ? weight : 0,
         roles,
         hosts: hosted,
         seeds: seeds.filter((seed) => seed !== address),
@@ -129,22 +145,23 @@ export function resolve(
           .map((supervisor) => supervisor.name),
       },
       policy: policy(options.conflict),
-      patienceMillis: strategies.length > 0 ? PATIENCE_MILLIS : 0,
+      patienceMillis: patience([discovery].flat(), strategies),
     }),
   }
 }
 
 function check(options: NodeOptions): void {
-  const { name, transport, cookie, weight = 1, processes = [], limits = {} } = options
+  const { name, cookie, weight = 1, processes = [], limits = {} } = options
+  const transports = [options.transport].flat()
   if (name !== undefined && !NAME.test(name)) {
     throw new InvalidOption("name", `must match ${NAME}, got ${JSON.stringify(name)}`)
   }
-  if (typeof transport?.dial !== "function") {
+  if (transports.length === 0 || transports.some((one) => typeof one?.dial !== "function")) {
     throw new InvalidOption("transport", "is missing: for example tcp({ port: 7001 })")
   }
-  if (!transport.trusted && !cookie) {
-    const { kind } = transport
-    const problem = `is missing: ${kind} needs the cluster's secret, the same on all nodes`
+  const open = transports.find(({ trusted }) => !trusted)
+  if (open !== undefined && !cookie) {
+    const problem = `is missing: ${open.kind} needs the cluster's secret, the same on all nodes`
     throw new InvalidOption("cookie", problem)
   }
   if (!Number.isInteger(weight) || weight < 1 || weight > Ring.WEIGHT_MAX) {
@@ -162,6 +179,11 @@ function check(options: NodeOptions): void {
   for (const [limit, max] of Object.entries({ ...Limits.defaults, ...limits })) {
     if (!(max >= 1)) throw new InvalidOption(`limits.${limit}`, `must be at least 1, got ${max}`)
   }
+}
+
+function patience(asked: ReadonlyArray<Discovery>, all: ReadonlyArray<Discovery>): number {
+  if (asked.length > 0) return PATIENCE_MILLIS
+  return all.length > 0 ? MEDIUM_PATIENCE_MILLIS : 0
 }
 
 function unique(option: string, definitions: ReadonlyArray<{ readonly name: string }>): void {

@@ -107,6 +107,9 @@ export class Outputs {
       case "Dial":
         void links.dial(output.address, output.peer)
         return
+      case "Relay":
+        void links.relay(output.peer, output.via)
+        return
       case "Close":
         return links.get(output.peer)?.close()
       case "Event":

@@ -36,6 +36,10 @@ export const KIND = {
   abandon: 8,
   /** A message of a topic. */
   publish: 9,
+  /** Part of a stream between two nodes of which one isn't the sender, or isn't the receiver. */
+  relay: 10,
+  /** Nothing follows on this link: the sender goes on on another one. */
+  last: 11,
 } as const
 
 /** The longest name of a process or method on the wire, in UTF-16 code units. */
@@ -66,6 +70,8 @@ const claim: Codec<Claim> = struct({
   roles: array(node, 256),
   hosts: array(node, 256),
 })
+
+const sign = struct({ seq: uint, view: u32, digest: u32 })
 
 const move = struct({ slot: uint, generation: uint })
 
@@ -102,8 +108,8 @@ const table = struct({ owner: node, epoch: uint, seq: uint })
 
 /** Messages between the cores of two nodes. Order is part of the protocol: append only. */
 export const core: Codec<Core> = union({
-  Ping: struct({ seq: uint, view: u32, digest: u32 }),
-  Ack: struct({ seq: uint, view: u32, digest: u32 }),
+  Ping: sign,
+  Ack: sign,
   PingRequest: struct({ seq: uint, target: node }),
   PingReply: struct({ seq: uint, target: node, ok: bool }),
   Claims: struct({ claims: array(claim, MEMBERS_MAX), full: bool }),
@@ -143,7 +149,41 @@ export const core: Codec<Core> = union({
       LIST_MAX,
     ),
   }),
+  Poll: sign,
+  Here: sign,
 }) as Codec<Core>
+
+/**
+ * About a stream through neighbours, under a number that sender and receiver have agreed on. `path`: who asks
+ * for it, then all nodes on the way; in the answer only these.
+ */
+export type Relay =
+  | {
+      readonly _tag: "Open"
+      readonly id: number
+      readonly target: string
+      readonly path: ReadonlyArray<string>
+    }
+  | { readonly _tag: "Accept"; readonly id: number; readonly path: ReadonlyArray<string> }
+  /** There is no way, or it is lost. */
+  | { readonly _tag: "Refuse"; readonly id: number }
+  | { readonly _tag: "Data"; readonly id: number; readonly bytes: Uint8Array }
+  | { readonly _tag: "Credit"; readonly id: number; readonly bytes: number }
+  | { readonly _tag: "End"; readonly id: number }
+  | { readonly _tag: "Reset"; readonly id: number }
+
+const PATH_MAX = 16
+
+/** Streams through neighbours. Order is part of the protocol: append only. */
+export const relay: Codec<Relay> = union({
+  Open: struct({ id: uint, target: node, path: array(node, PATH_MAX) }),
+  Accept: struct({ id: uint, path: array(node, PATH_MAX) }),
+  Refuse: struct({ id: uint }),
+  Data: struct({ id: uint, bytes: bytes(META_BYTES_MAX) }),
+  Credit: struct({ id: uint, bytes: uint }),
+  End: struct({ id: uint }),
+  Reset: struct({ id: uint }),
+}) as Codec<Relay>
 
 /** A timer on its way with its process. `args` are encoded values. */
 export interface MovingTimer {

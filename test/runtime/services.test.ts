@@ -403,6 +403,7 @@ function pair(limits: Partial<Limits.Limits> = {}) {
         frameBytesMax: 1_000_000,
         queueBytesMax: 1_000_000,
         ...limits,
+        path: [],
         now: time.platform.now,
         onFrame: (link, buffer, start, end) => receive(name, link, buffer, start, end),
         onClose: () => {

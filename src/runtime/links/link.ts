@@ -4,10 +4,12 @@
  *
  * @module
  */
+import type { Medium } from "../../core/member.ts"
 import type { CloseReason, Connection } from "../../transport.ts"
 import { Writer } from "../../wire/bytes.ts"
 import * as Frame from "../../wire/frame.ts"
 import type { Peer } from "../../wire/handshake.ts"
+import { KIND } from "../../wire/message.ts"
 
 /** Who started the connection. */
 export type Initiator = "us" | "them"
@@ -20,6 +22,8 @@ export interface LinkOptions {
   readonly queueBytesMax: number
   /** Monotonic milliseconds. */
   readonly now: () => number
+  /** The nodes that relay it, in the order from here; none for a connection of its own. */
+  readonly path: ReadonlyArray<string>
   /** A frame came: its body is `buffer` from `start` to `end`, to be read before this returns. */
   readonly onFrame: (link: Link, buffer: Uint8Array, start: number, end: number) => void
   /** The link is gone; called once. */
@@ -33,6 +37,8 @@ const CONTROL_FACTOR = 2
 export class Link {
   readonly peer: Peer
   readonly initiator: Initiator
+  /** The nodes that relay it, in the order from here; none for a connection of its own. */
+  readonly path: ReadonlyArray<string>
   /** Whether frames of users' messages came since this was last cleared. */
   heard = false
   /** Whether the connection stands, as far as we know. */
@@ -49,6 +55,7 @@ export class Link {
   constructor(peer: Peer, initiator: Initiator, connection: Connection, options: LinkOptions) {
     this.peer = peer
     this.initiator = initiator
+    this.path = options.path
     this.#connection = connection
     this.#options = options
     this.readAt = options.now()
@@ -68,6 +75,12 @@ export class Link {
       close: (reason) => this.#closed(reason),
     })
     if (rest.length > 0 && this.open) this.#read(rest)
+  }
+
+  /** What it runs over. */
+  get medium(): Medium {
+    if (this.path.length > 0) return "relay"
+    return this.#connection.bus === true ? "bus" : "own"
   }
 
   /** Whether users' messages must wait: they get Overloaded. */
@@ -134,6 +147,37 @@ export class Link {
     if (error !== undefined) this.destroy()
   }
 
+  /**
+   * Another link takes over: what was written so far is sent, and nothing after it. `done` is called once
+   * the peer has said that of its side, or the connection is over.
+   */
+  retire(done: () => void): void {
+    this.begin().u8(KIND.last)
+    this.end()
+    this.flush()
+    this.#retired = true
+    this.#done = done
+    if (this.#last || !this.open) this.#finish()
+  }
+
+  /** The peer has sent the last that it sends on this link. */
+  last(): void {
+    this.#last = true
+    this.#finish()
+  }
+
+  #last = false
+  #retired = false
+  #done: () => void = () => {}
+
+  #finish(): void {
+    if (!this.#retired) return
+    const done = this.#done
+    this.#done = () => {}
+    this.close()
+    done()
+  }
+
   /** Sends what is waiting, then ends the connection. */
   close(): void {
     if (!this.open) return
@@ -154,5 +198,6 @@ export class Link {
     if (!this.open) return
     this.open = false
     this.#options.onClose(this, reason)
+    this.#finish()
   }
 }

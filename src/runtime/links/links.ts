@@ -1,16 +1,22 @@
 /**
- * The links of a node: listening, dialling, the handshake, and one link per peer whoever dialled.
+ * The links of a node: listening, dialling, the handshake, and one link per peer whoever dialled. A link
+ * through neighbours gives way to one of its own connection, and nothing is lost on the way.
  *
  * @module
  */
 import type { CloseReason, Connection, Listener, Transport } from "../../transport.ts"
 import { PeerUnreachable } from "../../transport.ts"
+import { Reader } from "../../wire/bytes.ts"
 import * as Handshake from "../../wire/handshake.ts"
+import { KIND } from "../../wire/message.ts"
 import type { Platform } from "../platform.ts"
 import { type Initiator, Link } from "./link.ts"
+import { Relays } from "./relays.ts"
 
 /** What the links need from the node, and what they tell it. */
 export interface LinksOptions {
+  /** The node's name. */
+  readonly name: string
   readonly transport: Transport
   readonly platform: Platform
   readonly cookie: string | undefined
@@ -31,6 +37,8 @@ export interface LinksOptions {
   readonly down: (link: Link, reason: CloseReason) => void
   /** A dial didn't lead to a link; `real`: the address of who is there by its own word, if it said one. */
   readonly dialFailed: (address: string, reason: DialFailure, real?: string) => void
+  /** No link to the peer came about through the neighbour that was asked. */
+  readonly relayFailed: (peer: string) => void
   /** Somebody else holds our name. */
   readonly superseded: (epoch: number, instance: number) => void
   /** A handshake failed for a reason that the user should know. */
@@ -48,12 +56,27 @@ export type DialFailure = "refused" | "unreachable" | "timeout" | "rejected" | "
 /** A link on which nothing came for this long gives way to one that its peer dials. */
 const SILENT_MILLIS = 3_000
 
+/** A connection that is to become a link: whose wish it is, and how it goes. */
+interface Way {
+  readonly initiator: Initiator
+  /** What was dialled, if we did. */
+  readonly dialled: string | undefined
+  /** The nodes that relay it. */
+  readonly path: ReadonlyArray<string>
+}
+
+const DIRECT: ReadonlyArray<string> = []
+
 /** All links of one node, one per peer. */
 export class Links {
   readonly #options: LinksOptions
+  readonly #relays: Relays
+  readonly #reader = new Reader()
   readonly #byName = new Map<string, Link>()
   /** Addresses being dialled, with the names of their nodes where known. */
   readonly #dialling = new Map<string, string | undefined>()
+  /** Peers to whom a way through neighbours is looked for. */
+  readonly #relaying = new Set<string>()
   /** What ends each dial under way. */
   readonly #aborts = new Set<() => void>()
   #handshakes = 0
@@ -64,6 +87,14 @@ export class Links {
 
   constructor(options: LinksOptions) {
     this.#options = options
+    const { platform, dialMillis } = options
+    this.#relays = new Relays({
+      name: options.name,
+      platform,
+      dialMillis,
+      link: (name) => this.#byName.get(name),
+      accept: (connection, path) => void this.#accept(connection, path),
+    })
   }
 
   /** Starts listening; the address that others can dial. Connections wait for {@link open}. */
@@ -98,13 +129,14 @@ export class Links {
   /** Tries to connect; ends in `up` or `dialFailed`. */
   async dial(address: string, peer: string | undefined): Promise<void> {
     if (this.#dialling.has(address) || this.#closed) return
-    if (peer !== undefined && this.#byName.has(peer)) return
+    if (peer !== undefined && this.#byName.get(peer)?.path.length === 0) return
     if (this.#full()) return this.#options.dialFailed(address, "unreachable")
     this.#dialling.set(address, peer)
     let real: string | undefined
     try {
       const connection = await this.#connect(address)
-      await this.#shake(connection, "us", address, (found) => {
+      const way: Way = { initiator: "us", dialled: address, path: DIRECT }
+      await this.#shake(connection, way, (found) => {
         real = found.address
       })
     } catch (error) {
@@ -113,6 +145,21 @@ export class Links {
       else this.#rejected(address, error, real)
     } finally {
       this.#dialling.delete(address)
+    }
+  }
+
+  /** Tries to connect to a peer through a neighbour; ends in `up` or `relayFailed`. */
+  async relay(peer: string, via: string): Promise<void> {
+    if (this.#closed || this.#byName.has(peer) || this.#relaying.has(peer)) return
+    if (this.#full()) return this.#options.relayFailed(peer)
+    this.#relaying.add(peer)
+    try {
+      const { connection, path } = await this.#relays.dial(peer, via)
+      await this.#shake(connection, { initiator: "us", dialled: undefined, path })
+    } catch {
+      if (!this.#closed) this.#options.relayFailed(peer)
+    } finally {
+      this.#relaying.delete(peer)
     }
   }
 
@@ -129,14 +176,14 @@ export class Links {
     }
   }
 
-  async #accept(connection: Connection): Promise<void> {
+  async #accept(connection: Connection, path: ReadonlyArray<string> = DIRECT): Promise<void> {
     if (this.#closed) return connection.destroy()
     if (this.#full()) {
       this.#options.refused(connection.remote, "full", "us")
       return connection.destroy()
     }
     try {
-      await this.#shake(connection, "them", connection.remote)
+      await this.#shake(connection, { initiator: "them", dialled: undefined, path })
     } catch (error) {
       if (!this.#closed) this.#told(connection.remote, error)
     }
@@ -144,34 +191,33 @@ export class Links {
 
   async #shake(
     connection: Connection,
-    initiator: Initiator,
-    address: string,
+    way: Way,
     met: (peer: Handshake.Peer) => void = () => {},
   ): Promise<void> {
     this.#handshakes++
     try {
-      const local = this.#local(initiator, met)
-      const shake = initiator === "us" ? Handshake.initiate : Handshake.respond
+      const local = this.#local(way, met)
+      const shake = way.initiator === "us" ? Handshake.initiate : Handshake.respond
       const { peer, rest } = await shake(connection, local)
       if (this.#closed) return connection.destroy()
-      const dialled = initiator === "us" ? address : undefined
-      this.#established(peer, dialled, connection, rest)
+      this.#established(peer, way, connection, rest)
     } catch (error) {
       connection.destroy()
-      throw error instanceof Error ? error : new Error(`handshake with ${address} failed`)
+      const { remote } = connection
+      throw error instanceof Error ? error : new Error(`handshake with ${remote} failed`)
     } finally {
       this.#handshakes--
     }
   }
 
-  #local(initiator: Initiator, met: (peer: Handshake.Peer) => void): Handshake.Local {
+  #local(way: Way, met: (peer: Handshake.Peer) => void): Handshake.Local {
     const { platform, cookie, identity } = this.#options
     return {
       identity: identity(),
       cookie,
       admit: (peer) => {
         met(peer)
-        return this.#admit(peer, initiator)
+        return this.#admit(peer, way)
       },
       timer: platform.timer,
       randomBytes: platform.randomBytes,
@@ -184,7 +230,7 @@ export class Links {
 
   // --- one link per peer -------------------------------------------------------------------------
 
-  #admit(peer: Handshake.Peer, initiator: Initiator): Handshake.Verdict {
+  #admit(peer: Handshake.Peer, way: Way): Handshake.Verdict {
     const self = this.#options.identity()
     if (peer.name === self.name) {
       if (peer.instance === self.instance) return { _tag: "Reject", reason: "self" }
@@ -193,25 +239,25 @@ export class Links {
     }
     const refused = this.#options.refuse(peer)
     if (refused !== undefined) return refused
-    const duplicate = initiator === "us" ? this.#reached(peer) : this.#duplicate(peer, self.name)
+    const duplicate =
+      way.initiator === "us" ? this.#reached(peer, way) : this.#duplicate(peer, way, self.name)
     if (duplicate) return { _tag: "Reject", reason: "duplicate" }
     return { _tag: "Admit" }
   }
 
-  /** Whether we are there already, having dialled another of the peer's addresses. */
-  #reached(peer: Handshake.Peer): boolean {
+  /** Whether we are there already, having dialled another of the peer's addresses, or by a shorter way. */
+  #reached(peer: Handshake.Peer, way: Way): boolean {
     const link = this.#byName.get(peer.name)
-    if (link === undefined || link.initiator !== "us") return false
-    return link.peer.epoch === peer.epoch && this.#audible(link)
+    if (link === undefined || link.peer.epoch !== peer.epoch || longer(link, way)) return false
+    return (link.initiator === "us" || longer(way, link)) && this.#audible(link)
   }
 
   /** Whether the peer's connection should give way to one of ours, so that one of two survives. */
-  #duplicate(peer: Handshake.Peer, self: string): boolean {
-    const link = this.#byName.get(peer.name)
+  #duplicate(peer: Handshake.Peer, way: Way, self: string): boolean {
     // A peer that dials again has lost the link that it started itself.
-    if (link !== undefined)
-      return link.peer.epoch === peer.epoch && link.initiator === "us" && this.#audible(link)
+    if (this.#byName.has(peer.name)) return this.#reached(peer, way)
     if (peer.name < self) return false
+    if (way.path.length > 0) return this.#relaying.has(peer.name)
     for (const [address, name] of this.#dialling) {
       if (name === peer.name || address === peer.address) return true
     }
@@ -226,39 +272,62 @@ export class Links {
     return this.#options.platform.now() - link.readAt < SILENT_MILLIS
   }
 
-  #established(
-    peer: Handshake.Peer,
-    dialled: string | undefined,
-    connection: Connection,
-    rest: Uint8Array,
-  ): void {
-    const initiator: Initiator = dialled === undefined ? "them" : "us"
+  #established(peer: Handshake.Peer, way: Way, connection: Connection, rest: Uint8Array): void {
     const before = this.#byName.get(peer.name)
-    if (before !== undefined) {
-      const stays = before.peer.epoch > peer.epoch || this.#preferred(before, peer, initiator)
-      if (stays) return connection.destroy()
-      before.destroy()
-    }
-    const { frameBytesMax, queueBytesMax, frame } = this.#options
-    const link = new Link(peer, initiator, connection, {
+    const stays =
+      before !== undefined && (before.peer.epoch > peer.epoch || this.#preferred(before, peer, way))
+    if (stays) return connection.destroy()
+    const shorter = before?.peer.epoch === peer.epoch && longer(before, way)
+    if (!shorter) before?.destroy()
+    const link = this.#make(peer, way, connection)
+    this.#byName.set(peer.name, link)
+    this.#options.up(link, way.dialled)
+    if (shorter) this.#shorten(before, link, rest)
+    else link.start(rest)
+  }
+
+  #make(peer: Handshake.Peer, { initiator, path }: Way, connection: Connection): Link {
+    const { frameBytesMax, queueBytesMax, platform } = this.#options
+    return new Link(peer, initiator, connection, {
       frameBytesMax,
       queueBytesMax,
-      now: this.#options.platform.now,
-      onFrame: frame,
+      now: platform.now,
+      path,
+      onFrame: (link, buffer, start, end) => this.#frame(link, buffer, start, end),
       onClose: (closed, reason) => {
+        this.#relays.linkDown(closed)
         if (this.#byName.get(peer.name) !== closed) return
         this.#byName.delete(peer.name)
         if (!this.#closed) this.#options.down(closed, reason)
       },
     })
-    this.#byName.set(peer.name, link)
-    this.#options.up(link, dialled)
-    link.start(rest)
   }
 
-  /** Two connections crossed: both sides keep the one that the lower name started. */
-  #preferred(before: Link, peer: Handshake.Peer, initiator: Initiator): boolean {
-    if (before.peer.epoch !== peer.epoch || before.initiator === initiator) return false
+  /** What the peer sent the long way comes before what it sends on the link that takes over. */
+  #shorten(before: Link, link: Link, rest: Uint8Array): void {
+    const { platform, dialMillis } = this.#options
+    const cancel = platform.timer(dialMillis, () => before.destroy())
+    before.retire(() => {
+      cancel()
+      link.start(rest)
+    })
+  }
+
+  #frame(link: Link, buffer: Uint8Array, start: number, end: number): void {
+    const kind = start < end ? buffer[start] : undefined
+    if (kind === KIND.last) return link.last()
+    if (kind !== KIND.relay) return this.#options.frame(link, buffer, start, end)
+    link.heard = true
+    this.#reader.reset(buffer, start + 1, end)
+    if (!this.#relays.receive(link, this.#reader)) link.destroy()
+  }
+
+  /** Two connections crossed: both sides keep the shorter, or the one that the lower name started. */
+  #preferred(before: Link, peer: Handshake.Peer, way: Way): boolean {
+    const { initiator } = way
+    if (before.peer.epoch !== peer.epoch || longer(before, way)) return false
+    if (longer(way, before)) return this.#audible(before)
+    if (before.initiator === initiator) return false
     if (initiator === "them" && !this.#audible(before)) return false
     const lower = this.#options.identity().name < peer.name ? "us" : "them"
     return before.initiator === lower
@@ -296,6 +365,11 @@ export class Links {
     this.#byName.clear()
     await this.#listener?.close()
   }
+}
+
+/** Whether one goes through neighbours and the other doesn't. */
+function longer(one: { readonly path: ReadonlyArray<string> }, other: typeof one): boolean {
+  return one.path.length > 0 && other.path.length === 0
 }
 
 function reasonOf(error: PeerUnreachable): DialFailure {

@@ -21,13 +21,15 @@ export interface Step<S, O> {
 export type Common =
   | { readonly _tag: "Send"; readonly to: string; readonly message: Letter }
   | { readonly _tag: "Broadcast"; readonly message: Letter }
-  | Extract<Membership.Output, { readonly _tag: "Dial" | "Close" | "Event" }>
+  | Extract<Membership.Output, { readonly _tag: "Dial" | "Relay" | "Close" | "Event" }>
 
 /** What the driver tells every machine by itself, as `member.ts` has it. `now` is monotonic milliseconds. */
 export type Given =
   | Extract<
       Membership.Input,
-      { readonly _tag: "Tick" | "LinkUp" | "LinkDown" | "DialFailed" | "Superseded" }
+      {
+        readonly _tag: "Tick" | "LinkUp" | "LinkDown" | "DialFailed" | "RelayFailed" | "Superseded"
+      }
     >
   | {
       readonly _tag: "Message"
@@ -237,6 +239,10 @@ export class Life<S, I extends Timed, O extends { readonly _tag: string }> imple
       case "Dial":
         this.dials++
         return this.links.dial(common.address, common.peer)
+      case "Relay":
+        // Cores alone relay nothing: whole nodes do.
+        this.host.soon(0, () => this.#unrelayed(common.peer))
+        return
       case "Close":
         return this.links.get(common.peer)?.shut()
       case "Event":
@@ -295,6 +301,10 @@ export class Life<S, I extends Timed, O extends { readonly _tag: string }> imple
 
   undialled(address: string, reason: Failure): void {
     this.#give({ _tag: "DialFailed", now: this.now, address, reason })
+  }
+
+  #unrelayed(peer: string): void {
+    this.#give({ _tag: "RelayFailed", now: this.now, peer })
   }
 
   superseded(epoch: number, instance: number): void {

@@ -27,6 +27,10 @@ export type SimulatedOptions = Omit<
 > & {
   /** Addresses to join; the address of a node is its name. Default: all nodes of the beginning. */
   readonly connect?: ReadonlyArray<string>
+  /** Whether nobody can dial it, as a browser that knows only WebSocket: it is a leaf. Default false. */
+  readonly leaf?: boolean
+  /** Whether it shares a bus with all others of which this is said, as tabs of a browser do. Default false. */
+  readonly bus?: boolean
 }
 
 /** What is told of an event of a node. */
@@ -54,6 +58,7 @@ export class Nodes implements Stage {
   /** Told when the program of a host has ended. */
   readonly ended: Set<(host: Host) => void> = new Set()
   readonly #options: (index: number) => SimulatedOptions
+  readonly #bus = new Set<string>()
   #seeds: ReadonlyArray<string> = []
 
   constructor(world: World, options: (index: number) => SimulatedOptions) {
@@ -131,11 +136,12 @@ export class Nodes implements Stage {
   }
 
   #optionsOf(host: Host): NodeOptions {
-    const { connect, ...options } = this.#options(host.index)
+    const { connect, leaf = false, bus = false, ...options } = this.#options(host.index)
+    if (bus) this.#bus.add(host.name)
     return {
       ...options,
       name: host.name,
-      transport: Transport.transport(this.network, host),
+      transport: Transport.transport(this.network, host, { leaf, bus: this.#bus }),
       connect: connect ?? this.#seeds,
     }
   }

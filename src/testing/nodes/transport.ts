@@ -29,17 +29,35 @@ export function network(world: World): Network<Uint8Array> {
   })
 }
 
+/** How a host is connected. */
+export interface Medium {
+  /** Nobody can dial it. */
+  readonly leaf: boolean
+  /** The hosts that share a bus. */
+  readonly bus: ReadonlySet<string>
+}
+
+const WIRED: Medium = { leaf: false, bus: new Set() }
+
 /** The transport of one host. */
-export function transport(net: Network<Uint8Array>, host: Host): Transport {
+export function transport(
+  net: Network<Uint8Array>,
+  host: Host,
+  { leaf, bus }: Medium = WIRED,
+): Transport {
+  const wire = (end: End<Uint8Array>, dialled: boolean): Wire =>
+    new Wire(net, end, dialled, bus.has(host.name) && bus.has(end.peer.host.name))
   return {
     kind: "simulation",
     trusted: true,
+    leaf,
     listen: async (accept) => {
+      if (leaf) return { address: "", close: async () => {} }
       if (net.listens(host.name)) throw new AddressUnavailable(host.name, "it is taken")
-      const stop = net.listen(host, host.name, (end) => accept(new Wire(net, end, false)))
+      const stop = net.listen(host, host.name, (end) => accept(wire(end, false)))
       return { address: host.name, close: async () => stop() }
     },
-    dial: (address, signal) => dial(net, host, address, signal),
+    dial: (address, signal) => dial(net, host, address, signal, (end) => wire(end, true)),
   }
 }
 
@@ -48,6 +66,7 @@ function dial(
   host: Host,
   address: string,
   signal: AbortSignal,
+  wire: (end: End<Uint8Array>) => Wire,
 ): Promise<Connection> {
   return new Promise((resolve, reject) => {
     let waiting = true
@@ -61,7 +80,7 @@ function dial(
       signal.removeEventListener("abort", aborted)
       if (answer === "refused") {
         if (waiting) reject(new PeerUnreachable(address, "refused"))
-      } else if (waiting) resolve(new Wire(net, answer, true))
+      } else if (waiting) resolve(wire(answer))
       else answer.destroy()
     })
   })
@@ -81,13 +100,15 @@ function flip(world: World, bytes: Uint8Array, { from, to, n }: Packet): Uint8Ar
 /** One end of a connection, as the runtime wants it. */
 class Wire implements Connection {
   readonly remote: string
+  readonly bus: boolean
   readonly #net: Network<Uint8Array>
   readonly #end: End<Uint8Array>
   readonly #dialled: boolean
   /** Writes so far: the first two of each side are the handshake. */
   #writes = 0
 
-  constructor(net: Network<Uint8Array>, end: End<Uint8Array>, dialled: boolean) {
+  constructor(net: Network<Uint8Array>, end: End<Uint8Array>, dialled: boolean, bus: boolean) {
+    this.bus = bus
     this.#net = net
     this.#end = end
     this.#dialled = dialled

@@ -20,6 +20,8 @@ const PLAIN = [
   "Request",
   "Abandon",
   "Publish",
+  "Relay",
+  "Last",
 ]
 
 /** The kinds of the frames that are complete in these bytes, the n-th write of one side. */
