@@ -27,7 +27,7 @@ const layers: ReadonlyArray<Layer> = [
   { name: "core", files: /^src\/core\//, layers: ["core"], packages: effect },
   {
     name: "port",
-    files: /^src\/(transport|stream|soon|discovery\/discovery)\.ts$/,
+    files: /^src\/(transport|streams?|soon|discovery\/discovery)\.ts$/,
     layers: ["port"],
     packages: none,
   },
@@ -64,7 +64,19 @@ const layers: ReadonlyArray<Layer> = [
     layers: [...below, "face", "testing"],
     packages: /^(effect(\/[A-Z]\w*)?|fast-check)$/,
   },
-  { name: "transports", files: /^transports\//, layers: ["port"], packages: /^node:/ },
+  // What several transports are made of.
+  {
+    name: "pieces",
+    files: /^transports\/(socket\/.+|presence)\.ts$/,
+    layers: ["port", "pieces"],
+    packages: /^(node:.+|ws)$/,
+  },
+  {
+    name: "transports",
+    files: /^transports\//,
+    layers: ["port", "pieces"],
+    packages: /^(node:.+|ws|hono(\/ws)?)$/,
+  },
 ]
 
 describe("imports", () => {

@@ -83,7 +83,10 @@ describe("the manifests", () => {
   test("ask for the same versions of other packages", () => {
     const others = Object.entries(jsr.imports).filter(([, target]) => !target.startsWith("./"))
     const ranges = { ...npm.devDependencies, ...npm.peerDependencies }
-    for (const [name, target] of others) assert.equal(target, `npm:${name}@${ranges[name]}`)
+    for (const [name, target] of others) {
+      const [, own = "", path = ""] = /^((?:@[^/]+\/)?[^/]+)(.*)$/.exec(name) ?? []
+      assert.equal(target, `npm:${own}@${ranges[own]}${path}`)
+    }
     for (const [name, range] of Object.entries(npm.peerDependencies)) {
       assert.equal(npm.devDependencies[name], range, `tests run with the ${name} that users have`)
     }

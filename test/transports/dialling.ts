@@ -38,7 +38,8 @@ export function dialling(subject: () => Subject): void {
   test("an address that is taken can't be listened on again until it is closed", async () => {
     const first = await listen(subject())
     const { address } = first.listener
-    const again = subject().sameAddress(address)
+    const again = subject().sameAddress?.(address)
+    if (again === undefined) return first.listener.close()
     const error = await rejection(again.listen(() => {}))
     assert.ok(error instanceof AddressUnavailable)
     assert.equal(error._tag, "AddressUnavailable")

@@ -13,8 +13,8 @@ export interface Maker {
 
 /** One environment in which transports reach each other. */
 export interface Subject extends Maker {
-  /** A transport that would listen on `address`, which is taken. */
-  readonly sameAddress: (address: string) => Transport
+  /** A transport that would listen on `address`, which is taken; nothing where that isn't its own business. */
+  readonly sameAddress?: (address: string) => Transport
   /** A well-formed address that nobody listens on. */
   readonly absent: string
   /** Texts that are no addresses at all. */
