@@ -27,32 +27,9 @@ export interface Window extends AsyncDisposable {
   open(options?: TabOptions): Promise<Page>
 }
 
-/** Starts a browser whose page runs the script `entry`, a path from the project's root. */
-export async function window(
-  entry: string,
-  html = "<!doctype html><title>Skein</title>",
-): Promise<Window> {
-  const bundle = await build({
-    entryPoints: [entry],
-    bundle: true,
-    format: "esm",
-    platform: "browser",
-    target: "es2022",
-    write: false,
-    logLevel: "silent",
-    alias: { skein: "./mod.ts" },
-  })
-  const script = bundle.outputFiles[0]?.text ?? ""
-  const server = createServer(({ url }, response) => {
-    const [type, body] =
-      url === "/page.js"
-        ? ["text/javascript", script]
-        : ["text/html", `${html}<script type="module" src="/page.js"></script>`]
-    response.writeHead(200, { "content-type": `${type}; charset=utf-8` }).end(body)
-  })
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
-  const browser = await chromium.launch({
+/** A browser without a page. */
+export function launch(): Promise<Browser> {
+  return chromium.launch({
     executablePath: CHROMIUM,
     args: [
       "--no-sandbox",
@@ -70,6 +47,28 @@ export async function window(
       "--disable-renderer-backgrounding",
     ],
   })
+}
+
+/** Starts a browser whose page runs the script `entry`, a path from the project's root. */
+export async function window(entry: string): Promise<Window> {
+  const bundle = await build({
+    entryPoints: [entry],
+    bundle: true,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    write: false,
+    logLevel: "silent",
+  })
+  const script = bundle.outputFiles[0]?.text ?? ""
+  const html = `<!doctype html><title>Skein</title><script type="module" src="/page.js"></script>`
+  const server = createServer(({ url }, response) => {
+    const [type, body] = url === "/page.js" ? ["text/javascript", script] : ["text/html", html]
+    response.writeHead(200, { "content-type": `${type}; charset=utf-8` }).end(body)
+  })
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  const browser = await launch()
   const context = await browser.newContext()
   return {
     browser,
