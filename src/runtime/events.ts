@@ -12,8 +12,10 @@ import { Feed } from "./feed.ts"
  */
 export type NodeEvent =
   // --- members: on every node but the one that it is about
-  /** A node is a member from now on: it serves, or is about to (`joining`: see `node.members`). */
+  /** A node is a member from now on; `MemberReady` follows, at once if it serves already. */
   | { readonly _tag: "MemberUp"; readonly node: string; readonly address: string }
+  /** A member serves: it has caught up with the others. */
+  | { readonly _tag: "MemberReady"; readonly node: string }
   /** A member doesn't answer; either `MemberTrusted` or `MemberDown` follows. */
   | { readonly _tag: "MemberSuspect"; readonly node: string }
   | { readonly _tag: "MemberTrusted"; readonly node: string }

@@ -197,6 +197,8 @@ export class Outputs {
     }
     const told = tell(event)
     if (told !== undefined) events.emit(told)
+    if ((event._tag === "Up" || event._tag === "Changed") && event.phase === "up")
+      events.emit({ _tag: "MemberReady", node: event.name })
     if (event._tag === "Down" || event._tag === "Left") router.retry()
   }
 }

@@ -29,6 +29,9 @@
  * @module
  */
 
+export type { Runner } from "./conformance/runner.ts"
+export type { Maker, Subject } from "./conformance/side.ts"
+export { conformance } from "./conformance/suite.ts"
 export { type Core, Cores, type CoresOptions } from "./cores/cores.ts"
 export { type Machine, Machines, type MachinesOptions, membership } from "./cores/machine.ts"
 export type { Fault, Kind, Span, Trouble } from "./faults/fault.ts"

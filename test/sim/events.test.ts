@@ -73,6 +73,7 @@ describe("events", () => {
         const [a, b, c] = sim.nodes as Three
         const tags = [
           "MemberUp",
+          "MemberReady",
           "MemberLeaving",
           "MemberLeft",
           "MemberDown",
@@ -96,6 +97,7 @@ describe("events", () => {
           const events = told.filter((text) => text.startsWith(`${node} Member`))
           assert.deepEqual(events, [
             `${node} MemberUp c c`,
+            `${node} MemberReady c`,
             `${node} MemberLeaving c`,
             `${node} MemberLeft c`,
           ])

@@ -153,7 +153,7 @@ describe("regressions", () => {
         const news = turns(sim).filter((turn) => turn.endsWith(" a"))
         assert.deepEqual(
           news.filter((turn) => turn.startsWith("b ")),
-          ["b MemberUp a", "b MemberLeaving a", "b MemberLeft a"],
+          ["b MemberUp a", "b MemberReady a", "b MemberLeaving a", "b MemberLeft a"],
         )
         await once(sim)
       })
@@ -200,7 +200,14 @@ describe("regressions", () => {
           .filter((turn) => !/Suspect|Trusted/.test(turn))
         assert.deepEqual(
           news.sort().map((turn) => turn.split(" ").slice(0, 3).join(" ")),
-          ["a MemberDown b", "a MemberUp b", "b MemberDown a", "b MemberUp a"],
+          [
+            "a MemberDown b",
+            "a MemberReady b",
+            "a MemberUp b",
+            "b MemberDown a",
+            "b MemberReady a",
+            "b MemberUp a",
+          ],
         )
         await once(sim)
       })

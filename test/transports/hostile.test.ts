@@ -17,9 +17,9 @@ import { framed, hostile, type Record, type Spite, vary } from "./hostile.ts"
 import { never } from "./side.ts"
 
 /** Frames that a member makes up, per transport: here some, and in CI 100,000. */
-const RAVED = Number(process.env.SKEIN_HOSTILE_FRAMES ?? 1_000)
+const RAVED = Number(process.env.SKEIN_HOSTILE_FRAMES ?? 500)
 /** Frames that are changed between two nodes, which takes longer, per transport. */
-const FRAMES = Math.max(200, RAVED / 100)
+const FRAMES = Math.max(60, RAVED / 100)
 /** Frames that one node is to bear. */
 const SIEGE = 500
 /** Frames that are changed between two nodes before others take their place. */
