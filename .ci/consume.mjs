@@ -15,7 +15,7 @@ try {
   mkdirSync(home, { recursive: true })
   run("tar", "-xzf", tarball, "-C", home, "--strip-components=1")
   // Peers and types come from the project's own tree: the point is what is in the package.
-  for (const name of ["effect", "fast-check", "pure-rand", "@types"]) {
+  for (const name of ["effect", "fast-check", "hono", "pure-rand", "ws", "@types"]) {
     symlinkSync(join(root, "node_modules", name), join(project, "node_modules", name), "junction")
   }
   const manifest = JSON.parse(readFileSync(join(home, "package.json"), "utf8"))

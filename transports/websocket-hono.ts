@@ -5,14 +5,13 @@
  * @example
  * ```ts
  * import { Hono } from "hono"
- * import { upgradeWebSocket, websocket } from "hono/bun"
+ * import { upgradeWebSocket } from "hono/deno" // or hono/bun, or from createNodeWebSocket
  * import { startNode } from "skein"
  * import { webSocketRoute } from "skein/transports/websocket-hono"
  *
  * const cluster = webSocketRoute({ upgradeWebSocket, url: "wss://example.org/cluster" })
- * const app = new Hono().get("/cluster", cluster.handler)
+ * export const app = new Hono().get("/cluster", cluster.handler) // to be served as ever
  * await using node = await startNode({ transport: cluster.transport, cookie: "secret" })
- * Bun.serve({ port: 3000, fetch: app.fetch, websocket })
  * ```
  *
  * @module

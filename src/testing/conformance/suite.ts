@@ -17,7 +17,7 @@ import { streams } from "./streams.ts"
  *
  * @example
  * ```ts
- * import { expect, test } from "bun:test"
+ * import { expect, test } from "vitest"
  * import { conformance } from "skein/testing"
  * import { memory, memoryHub } from "skein/transports/memory"
  *
