@@ -4,14 +4,15 @@
  *
  * @module
  */
+
 import { Overloaded, type Ref, startNode } from "../../mod.ts"
 import { memory, memoryHub } from "../../transports/memory.ts"
-import { tcp } from "../../transports/tcp.ts"
 import type { Bench, Case, Context, Result } from "./harness.ts"
 import * as Harness from "./harness.ts"
 import * as Channel from "./remote/channel.ts"
 import { Echo, Idle } from "./remote/processes.ts"
 import * as Raw from "./remote/raw.ts"
+import { transport } from "./remote/transport.ts"
 
 const TEXT: string = "x".repeat(100)
 const TEXT_10KB: string = "x".repeat(10_000)
@@ -54,8 +55,12 @@ const remote: Bench = {
       })
       const server = start("node")
       const address = await server.ask<string>("start", { name: "server", connect: [] })
-      const transport = tcp({ port: 0 })
-      const options = { name: "client", transport, connect: [address], cookie: "bench" }
+      const options = {
+        name: "client",
+        transport: transport(),
+        connect: [address],
+        cookie: "bench",
+      }
       await using node = await startNode(options)
       await server.ask("members", 2)
       await server.ask("quiet")

@@ -4,13 +4,14 @@
  *
  * @module
  */
+
 import { type Node, startNode, Topic } from "../../mod.ts"
-import { tcp } from "../../transports/tcp.ts"
 import type { Bench, Result } from "./harness.ts"
 import * as Harness from "./harness.ts"
 import * as Channel from "./remote/channel.ts"
 import * as Raw from "./remote/raw.ts"
 import type { RawArgument } from "./remote/subscriber.ts"
+import { transport } from "./remote/transport.ts"
 
 const Ticks: Topic.Definition<string> = Topic.define("ticks")
 const TEXT: string = "x".repeat(100)
@@ -52,8 +53,10 @@ export const bench: Bench = {
     Channel.withChildren(async (start) => {
       const subscriber = start("subscriber")
       const connect = [await subscriber.ask<string>("start")]
-      const transport = tcp({ port: 0 })
-      await using node = await startNode({ name: "publisher", transport, connect, cookie: "bench" })
+      await using node = await startNode({
+        ...{ name: "publisher", connect, cookie: "bench" },
+        transport: transport(),
+      })
       const results: Array<Result> = []
       for (const [subscribers, messages] of MESSAGES) {
         context.note(`${subscribers} subscribers`)

@@ -4,9 +4,9 @@
  * @module
  */
 import { type Node, startNode } from "../../../mod.ts"
-import { tcp } from "../../../transports/tcp.ts"
 import { serve } from "./channel.ts"
 import { alive, arrivals, began, clock, Echo, Idle, Worker } from "./processes.ts"
+import { transport } from "./transport.ts"
 
 /** What the command `start` takes. */
 export interface StartArgument {
@@ -34,8 +34,10 @@ serve({
   /** Starts the node; resolves once it serves, to its address. */
   start: async ({ name, connect }: StartArgument) => {
     const processes = [Echo, Idle, Worker]
-    const transport = tcp({ port: 0 })
-    node = await startNode({ name, connect, transport, processes, cookie: "bench" })
+    node = await startNode({
+      ...{ name, connect, processes, cookie: "bench" },
+      transport: transport(),
+    })
     servesAt = clock()
     return node.address
   },

@@ -6,8 +6,8 @@
  */
 import { type AddressInfo, createServer, type Socket } from "node:net"
 import { type Node, type Subscription, startNode, Topic } from "../../../mod.ts"
-import { tcp } from "../../../transports/tcp.ts"
 import { serve } from "./channel.ts"
+import { transport } from "./transport.ts"
 
 /** What is published to. */
 export const Ticks: Topic.Definition<string> = Topic.define("ticks")
@@ -33,7 +33,7 @@ let counters: ReadonlyArray<Counter> = []
 serve({
   /** Starts the node; resolves to its address. */
   start: async () => {
-    node = await startNode({ name: "subscriber", transport: tcp({ port: 0 }), cookie: "bench" })
+    node = await startNode({ name: "subscriber", transport: transport(), cookie: "bench" })
     return node.address
   },
   /** So many subscribers take the place of those before; resolves once everybody knows. */
