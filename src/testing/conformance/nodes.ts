@@ -110,7 +110,7 @@ export function nodes({ test, expect }: Runner, subject: () => Promise<Subject>)
     const b = await start("b", [a.address])
     await see([a, b])
     const far = await remote(a, b)
-    const calls = Array.from({ length: 50 }, () => rejection(far.never()))
+    const calls = Array.from({ length: 50 }, () => rejection(far.with({ timeout: 1_000 }).never()))
     // Two turns later they are there.
     for (let i = 0; i < 2; i++) await turn()
     await b.stop()

@@ -101,7 +101,11 @@ export class Side {
 
   /** A turn of the host's loop, in which sockets do their work. */
   breath(): Promise<void> {
-    return new Promise((resolve) => setTimeout(resolve, 0))
+    const { setImmediate } = globalThis as { setImmediate?: (run: () => void) => unknown }
+    return new Promise((resolve) => {
+      if (setImmediate === undefined) setTimeout(resolve, 0)
+      else setImmediate(() => resolve())
+    })
   }
 
   async #until(condition: () => boolean, what: string): Promise<void> {
