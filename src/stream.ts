@@ -39,7 +39,7 @@ export interface StreamOptions {
 const WINDOW_BYTES = 1024 * 1024
 /** What was consumed is told in steps, so that not every message is answered by one. */
 const CREDIT_BYTES = 128 * 1024
-/** A writer that doesn't wait is cut off when so many bytes, and windows, wait for the reader. */
+/** A writer that goes on while so many bytes, and windows, wait for the reader is cut off. */
 const AHEAD_BYTES_MAX = 16 * 1024 * 1024
 const AHEAD_WINDOWS_MAX = 4
 
@@ -99,7 +99,7 @@ export class Stream implements Connection {
   /** The other end says this. What can't be right changes nothing. */
   take(segment: Segment): void {
     if (this.#over !== undefined) return
-    switch (segment._tag) {
+    switch (segment?._tag) {
       case "Data":
         return this.#put(segment.bytes)
       case "Credit":
@@ -119,17 +119,20 @@ export class Stream implements Connection {
 
   #put(bytes: Uint8Array): void {
     if (!(bytes instanceof Uint8Array) || bytes.length === 0) return
+    // (One write may be of any size: what counts is what it comes on top of.)
+    const waiting = this.#inboxBytes
     this.#inbox.push(bytes)
     this.#inboxBytes += bytes.length
     const most = Math.max(AHEAD_BYTES_MAX, AHEAD_WINDOWS_MAX * this.#windowBytes)
-    if (this.#inboxBytes <= most) return this.#schedule()
+    if (waiting <= most) return this.#schedule()
     this.#drop()
     this.#options.send({ _tag: "Reset" })
     this.#end("reset")
   }
 
   #credit(bytes: number): void {
-    if (!(bytes > 0)) return
+    // (Mediums that clone carry more than numbers, and a BigInt would throw.)
+    if (typeof bytes !== "number" || !(bytes > 0)) return
     this.#ahead = Math.max(0, this.#ahead - bytes)
     if (!this.#full || this.#ahead > this.#windowBytes / 2) return
     this.#full = false

@@ -105,6 +105,9 @@ class Bus {
   /** The last post of each that is connected. */
   readonly #heardOf = new Map<string, number>()
   readonly #streams = new Map<string, Streams>()
+  /** Echoes that are waited for, by who is over once they come, and the end of the wait. */
+  readonly #echoes = new Map<string, ReturnType<typeof setTimeout>>()
+  #dialling = 0
   /** Said, and part of no post yet. */
   #parts: Array<Part> = []
   /** Not posted yet; none but while the channel doesn't take them. */
@@ -116,7 +119,7 @@ class Bus {
     this.#name = name
     this.#windowBytes = windowBytes
     this.#answerMillis = answerMillis ?? ANSWER_MILLIS
-    this.#presence = new Presence(`skein:${name}`, (other) => this.#gone(other))
+    this.#presence = new Presence(`skein:${name}`, (other) => this.#echo(other))
   }
 
   async listen(accept: (connection: Connection) => void): Promise<Listener> {
@@ -127,8 +130,10 @@ class Bus {
     for (const streams of this.#streams.values()) streams.accept = accept
     this.#open()
     const hidden = (event: Event): void => {
-      // A page that may come back is only asleep.
-      if (!(event as PageTransitionEvent).persisted) this.#leave()
+      // A page that may come back is only asleep; another has no time for more than a word.
+      if ((event as PageTransitionEvent).persisted) return
+      this.#say("", { _tag: "Gone" })
+      this.#flush()
     }
     globalThis.addEventListener?.("pagehide", hidden)
     return {
@@ -149,14 +154,22 @@ class Bus {
     if (id === undefined) throw new PeerUnreachable(address, "invalid-address")
     if (signal.aborted) throw new PeerUnreachable(address, "aborted", signal.reason)
     if (id === this.#id) throw new PeerUnreachable(address, "refused")
-    // Who isn't there isn't asked, where that can be known.
-    if (await this.#presence.absent(id)) throw new PeerUnreachable(address, "refused")
-    await this.#presence.hold(this.#id)
-    if (signal.aborted) throw new PeerUnreachable(address, "aborted", signal.reason)
-    this.#open()
-    const streams = this.#streamsTo(id)
-    // (Silence is no: nobody else would say so.)
-    return streams.dial(signal, this.#answerMillis, "refused")
+    this.#dialling++
+    try {
+      // Who isn't there isn't asked, where that can be known.
+      if (await this.#presence.absent(id)) {
+        this.#gone(id)
+        throw new PeerUnreachable(address, "refused")
+      }
+      await this.#presence.hold(this.#id)
+      if (signal.aborted) throw new PeerUnreachable(address, "aborted", signal.reason)
+      this.#open()
+      // (Silence is no: nobody else would say so.)
+      return await this.#streamsTo(id).dial(signal, this.#answerMillis, "refused")
+    } finally {
+      this.#dialling--
+      this.#rest()
+    }
   }
 
   discover(context: Context): void {
@@ -173,29 +186,65 @@ class Bus {
   // --- the channel -------------------------------------------------------------------------------
 
   #open(): void {
+    this.#forget(this.#id)
     if (this.#channel !== undefined) return
     const channel = new BroadcastChannel(this.#name)
     channel.onmessage = ({ data }) => this.#heard(data)
     this.#channel = channel
   }
 
-  /** Lets go of the channel when nobody needs it any more. */
+  /** Lets go of the channel when nobody needs it any more, and all that was said has been sent. */
   #rest(): void {
     this.#flush()
-    if (this.#posts.length > 0 || this.#accept !== undefined || this.#discovering !== undefined)
-      return
-    for (const { count } of this.#streams.values()) if (count > 0) return
+    if (this.#used()) return
+    if (this.#channel !== undefined && this.#presence.locks) this.#echo(this.#id)
+    else this.#letGo()
+  }
+
+  #used(): boolean {
+    if (this.#accept !== undefined || this.#discovering !== undefined) return true
+    if (this.#dialling > 0 || this.#posts.length > 0) return true
+    return [...this.#streams.values()].some(({ count }) => count > 0)
+  }
+
+  #letGo(): void {
     this.#channel?.close()
     this.#channel = undefined
     this.#presence.close()
     this.#streams.clear()
     this.#others.clear()
+    for (const id of [...this.#echoes.keys()]) this.#forget(id)
   }
 
-  /** The page goes: there is no time for more than a word. */
-  #leave(): void {
-    this.#say("", { _tag: "Gone" })
-    this.#flush()
+  /**
+   * One whose lock is free is over once an echo has come, and so is this one before it frees its own: locks and
+   * messages take different ways, and the last words of who closed in order would come after its end.
+   */
+  #echo(id: string): void {
+    if (this.#echoes.has(id)) return
+    // (Deno's channels between threads may drop it.)
+    const late = setTimeout(() => this.#echoed(id), this.#answerMillis)
+    this.#echoes.set(id, late)
+    try {
+      // Another object, as a channel doesn't hear itself.
+      const channel = new BroadcastChannel(this.#name)
+      channel.postMessage({ skein: VERSION, from: this.#id, echo: id })
+      channel.close()
+    } catch {
+      this.#echoed(id)
+    }
+  }
+
+  #echoed(id: string): void {
+    if (!this.#forget(id)) return
+    if (id !== this.#id) this.#gone(id)
+    else if (!this.#used()) this.#letGo()
+  }
+
+  /** Whether the echo was waited for; now it isn't. */
+  #forget(id: string): boolean {
+    clearTimeout(this.#echoes.get(id))
+    return this.#echoes.delete(id)
   }
 
   /** Everything of one turn is one message. */
@@ -207,14 +256,10 @@ class Bus {
   readonly #flush = (): void => {
     if (this.#channel === undefined) return
     if (this.#parts.length > 0) {
-      const listens = this.#accept !== undefined
-      const { locks } = this.#presence
-      const parts = this.#parts
+      const head = { skein: VERSION, from: this.#id, seq: ++this.#seq }
+      const state = { listens: this.#accept !== undefined, locks: this.#presence.locks }
+      this.#posts.push({ ...head, ...state, parts: this.#parts })
       this.#parts = []
-      this.#posts.push({
-        ...{ skein: VERSION, from: this.#id, seq: ++this.#seq },
-        ...{ listens, locks, parts },
-      })
     }
     while (this.#posts.length > 0) {
       try {
@@ -238,10 +283,11 @@ class Bus {
 
   /** Anything may be on a channel: what isn't ours is ignored. */
   #heard(data: unknown): void {
-    const post = data as Post | null
-    if (typeof post !== "object" || post?.skein !== VERSION || !Array.isArray(post.parts)) return
-    const { from, listens, parts } = post
-    if (typeof from !== "string" || !TEXT.test(from) || from === this.#id) return
+    const post = data as (Post & { readonly echo?: unknown }) | null
+    if (typeof post !== "object" || post?.skein !== VERSION) return
+    const { from, listens, parts, echo } = post
+    if (from === this.#id) return typeof echo === "string" ? this.#echoed(echo) : undefined
+    if (typeof from !== "string" || !TEXT.test(from) || !Array.isArray(parts)) return
     if (!this.#follows(from, post.seq)) return
     if (listens === true) this.#met(from)
     else if (this.#others.delete(from)) this.#found()
@@ -269,19 +315,19 @@ class Bus {
   #told({ from, seq, locks }: Post, word: Part["word"]): void {
     switch (word._tag) {
       case "Hello":
-        if (this.#accept !== undefined) this.#say("", { _tag: "Here" })
-        return
+        return this.#accept && this.#say("", { _tag: "Here" })
       case "Here":
-        return
       case "Bye":
-        if (this.#others.delete(from)) this.#found()
+        // That it listens, or doesn't any more, each of its posts says.
         return
       case "Gone":
         return this.#gone(from)
       default: {
-        if (word._tag !== "Open" && !this.#streams.has(from)) return
-        this.#streamsTo(from).take(word)
-        if (!this.#streams.has(from)) return
+        const stranger = !this.#streams.has(from)
+        if (stranger && (word._tag !== "Open" || this.#streams.size >= OTHERS_MAX)) return
+        const streams = this.#streamsTo(from)
+        streams.take(word)
+        if (streams.count === 0) return this.#idle(from, streams)
         this.#heardOf.set(from, seq)
         if (locks === true) this.#presence.watch(from)
       }
@@ -289,7 +335,9 @@ class Bus {
   }
 
   #met(other: string): void {
-    if (this.#others.has(other) || this.#others.size >= OTHERS_MAX) return
+    if (this.#others.has(other)) return
+    const [first = ""] = this.#others
+    if (this.#others.size >= OTHERS_MAX) this.#others.delete(first)
     this.#others.add(other)
     this.#found()
   }
@@ -311,19 +359,22 @@ class Bus {
     if (known !== undefined) return known
     const streams = new Streams({
       remote: this.#address(other),
-      post: (word) => this.#say(other, "bytes" in word ? owned(word) : word),
-      idle: () => {
-        if (this.#streams.get(other) === streams) this.#streams.delete(other)
-        this.#heardOf.delete(other)
-        this.#presence.unwatch(other)
-        this.#rest()
-      },
+      post: (word) => this.#say(other, owned(word)),
+      idle: () => this.#idle(other, streams),
       windowBytes: this.#windowBytes,
       bus: true,
     })
     streams.accept = this.#accept
     this.#streams.set(other, streams)
     return streams
+  }
+
+  /** Nothing is left between the two. */
+  #idle(other: string, streams: Streams): void {
+    if (this.#streams.get(other) === streams) this.#streams.delete(other)
+    this.#heardOf.delete(other)
+    this.#presence.unwatch(other)
+    this.#rest()
   }
 
   #address(id: string): string {
@@ -337,10 +388,10 @@ class Bus {
   }
 }
 
-/** Cloning a view takes along all that lies behind it. */
+/** Cloning a view takes along all that lies behind it. (`slice` of a Node Buffer would be one more view.) */
 function owned(word: Word): Word {
   if (word._tag !== "Data" || word.bytes.byteLength === word.bytes.buffer.byteLength) return word
-  return { ...word, bytes: word.bytes.slice() }
+  return { ...word, bytes: new Uint8Array(word.bytes) }
 }
 
 function randomId(): string {

@@ -28,7 +28,7 @@ import {
  */
 export interface Port {
   postMessage(message: unknown): void
-  addEventListener?(type: "message", listener: (event: { readonly data: unknown }) => void): void
+  addEventListener?(type: string, listener: (event: object) => void): void
   on?(type: string, listener: (data: unknown) => void): unknown
   start?(): void
 }
@@ -48,6 +48,7 @@ export interface MessagePorts extends Transport {
 }
 
 const ANSWER_MILLIS = 5_000
+const ADDRESS = /^port:[1-9]\d{0,5}$/
 /** What our messages on a port have under this name is a word of ours. */
 const KEY = "skein"
 
@@ -60,22 +61,26 @@ export function messagePort(
   ports: Port | ReadonlyArray<Port>,
   options: MessagePortOptions = {},
 ): MessagePorts {
-  const all: Array<Streams> = []
+  const all = new Map<string, Streams>()
+  let last = 0
   let accept: ((connection: Connection) => void) | undefined
   let discovering: Context | undefined
-  const found = (): void => discovering?.found(all.map((_, i) => `port:${i + 1}`))
+  const found = (): void => discovering?.found([...all.keys()])
   const add = (port: Port): string => {
-    const address = `port:${all.length + 1}`
-    const streams = attach(port, address, options)
+    const address = `port:${++last}`
+    const streams = attach(port, address, options, () => {
+      all.delete(address)
+      found()
+    })
     streams.accept = accept
-    all.push(streams)
+    all.set(address, streams)
     found()
     return address
   }
   for (const port of [ports].flat() as ReadonlyArray<Port>) add(port)
   const route = (to: typeof accept): void => {
     accept = to
-    for (const streams of all) streams.accept = to
+    for (const streams of all.values()) streams.accept = to
   }
   return {
     kind: "message-port",
@@ -87,9 +92,8 @@ export function messagePort(
       return { address: "", close: async () => route(undefined) }
     },
     dial: async (address, signal) => {
-      const number = /^port:([1-9]\d{0,5})$/.exec(address)?.[1]
-      if (number === undefined) throw new PeerUnreachable(address, "invalid-address")
-      const streams = all[Number(number) - 1]
+      if (!ADDRESS.test(address)) throw new PeerUnreachable(address, "invalid-address")
+      const streams = all.get(address)
       if (streams === undefined) throw new PeerUnreachable(address, "refused")
       return streams.dial(signal, options.answerMillis ?? ANSWER_MILLIS)
     },
@@ -106,23 +110,37 @@ export function messagePort(
   }
 }
 
-function attach(port: Port, remote: string, { windowBytes }: MessagePortOptions): Streams {
+/** `over`: the port, or the thread at its other end, is at its end. */
+function attach(
+  port: Port,
+  remote: string,
+  { windowBytes }: MessagePortOptions,
+  over: () => void,
+): Streams {
   const streams = new Streams({ remote, windowBytes, post: (word) => post(port, word) })
   const heard = (data: unknown): void => {
     const word = (data as { readonly [KEY]?: Word } | null | undefined)?.[KEY]
     if (typeof word === "object" && word !== null) streams.take(word)
   }
-  if (port.addEventListener !== undefined)
-    port.addEventListener("message", ({ data }) => heard(data))
-  else port.on?.("message", heard)
-  // Threads that end close their ports.
-  for (const end of ["close", "exit"]) port.on?.(end, () => streams.lost())
+  const on = (type: string, told: (data: unknown) => void): void => {
+    if (port.addEventListener === undefined) port.on?.(type, told)
+    else port.addEventListener(type, (event) => told((event as { readonly data?: unknown }).data))
+  }
+  on("message", heard)
+  // What came and can't be read is missing: a stream has no holes.
+  on("messageerror", () => streams.lost(true))
+  // Threads that end close their ports. (Not all hosts tell.)
+  for (const end of ["close", "exit"])
+    on(end, () => {
+      over()
+      streams.lost()
+    })
   port.start?.()
   return streams
 }
 
-/** Cloning a view takes along all that lies behind it. */
+/** Cloning a view takes along all that lies behind it. (`slice` of a Node Buffer would be one more view.) */
 function post(port: Port, word: Word): void {
   const part = word._tag === "Data" && word.bytes.byteLength < word.bytes.buffer.byteLength
-  port.postMessage({ [KEY]: part ? { ...word, bytes: word.bytes.slice() } : word })
+  port.postMessage({ [KEY]: part ? { ...word, bytes: new Uint8Array(word.bytes) } : word })
 }

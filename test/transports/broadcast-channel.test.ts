@@ -1,11 +1,12 @@
 import assert from "node:assert/strict"
+import { Buffer } from "node:buffer"
 import { describe, test } from "node:test"
 import { type Node, Process, startNode } from "../../mod.ts"
 import type { Transport } from "../../src/transport.ts"
 import { broadcastChannel } from "../../transports/broadcast-channel.ts"
 import { settled, until } from "../runtime/cluster.ts"
 import { conformance } from "./conformance.ts"
-import { asText, listen, never, Side, text } from "./side.ts"
+import { asText, connect, listen, never, Side, text } from "./side.ts"
 
 let channels = 0
 
@@ -100,6 +101,17 @@ describe("broadcastChannel", () => {
     spy.close()
     for (const { connection } of sides) connection.destroy()
     await Promise.all(listenings.map(({ listener }) => listener.close()))
+  })
+
+  test("what lies behind the bytes that are written stays here", async () => {
+    const name = fresh()
+    await using pair = await connect({ transport: () => broadcastChannel({ name }) })
+    const { buffer } = await new Promise<Uint8Array>((resolve) => {
+      const { connection } = pair.accepted
+      connection.receive({ data: resolve, drain: () => {}, close: () => {} })
+      pair.dialled.connection.write(Buffer.from(new ArrayBuffer(100), 10, 3))
+    })
+    assert.equal(buffer.byteLength, 3)
   })
 
   test("what isn't ours on the channel changes nothing, and what is missing ends the connection", async () => {
