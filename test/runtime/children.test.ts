@@ -1,39 +1,10 @@
+/** The children of a supervisor: listed, found, ended, called, and told of. */
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
-import { type Node, Process, Supervisor } from "../../mod.ts"
+import { Process, Supervisor } from "../../mod.ts"
 import { Children } from "../../src/runtime/supervisors/children.ts"
 import { cluster, event } from "./cluster.ts"
-import { counted, eventually, fill, keys } from "./jobs.ts"
-
-const Job = Process.define("Job", {
-  state: (init?: { n?: number }) => ({ n: init?.n ?? 0 }),
-  calls: {
-    add: (self, by: number) => (self.state.n += by),
-    where: (self) => self.node,
-    crash: (): void => {
-      throw new Error("on purpose")
-    },
-  },
-  casts: {
-    set: (self, n: number) => {
-      self.state.n = n
-    },
-  },
-})
-
-const Other = Process.define("Other", {
-  state: (how: "runs" | "ignores" | "throws") => {
-    if (how === "throws") throw new Error("no state")
-    return how === "ignores" ? Process.ignore : { how }
-  },
-  calls: { get: () => "other" },
-})
-
-const Stranger = Process.define("Stranger", { state: () => ({}) })
-
-const Jobs = Supervisor.define("jobs", { processes: [Job, Other] })
-
-type Three = readonly [Node, Node, Node]
+import { counted, eventually, fill, Job, Jobs, keys, Other, Stranger, type Three } from "./jobs.ts"
 
 test("a child that is started from here is counted once, before and after it is known", () => {
   const children = new Children((name) => name.at(-1))

@@ -1,9 +1,59 @@
 /**
- * What the tests of supervisors have in common.
+ * What the tests of supervisors have in common: children, and clusters full of them.
  *
  * @module
  */
-import type { AnyDefinition, Node, Supervisor } from "../../mod.ts"
+import { type AnyDefinition, type Node, Process, Supervisor } from "../../mod.ts"
+
+type Self = Process.Self<{ n: number }>
+
+const calls = {
+  add: (self: Self, by: number): number => (self.state.n += by),
+  where: (self: Self): string => self.node,
+  crash: (): void => {
+    throw new Error("on purpose")
+  },
+}
+
+const casts = {
+  set: (self: Self, n: number): void => {
+    self.state.n = n
+  },
+}
+
+/** A child that begins with `n`, 0 if that isn't given. */
+export const Job: Process.Definition<
+  "Job",
+  { n: number },
+  { n?: number } | undefined,
+  typeof calls,
+  typeof casts
+> = Process.define("Job", { state: (init) => ({ n: init?.n ?? 0 }), calls, casts })
+
+/** What is to become of a start. */
+type How = "runs" | "ignores" | "throws"
+
+/** A child that starts, or doesn't. */
+export const Other: Process.Definition<"Other", { how: How }, How, { get: () => string }, object> =
+  Process.define("Other", {
+    state: (how: How) => {
+      if (how === "throws") throw new Error("no state")
+      return how === "ignores" ? Process.ignore : { how }
+    },
+    calls: { get: () => "other" },
+  })
+
+/** None of the supervisor's. */
+export const Stranger: Process.Definition<"Stranger", object, undefined, object, object> =
+  Process.define("Stranger", { state: () => ({}) })
+
+/** A supervisor of the first two. */
+export const Jobs: Supervisor.Definition<typeof Job | typeof Other> = Supervisor.define("jobs", {
+  processes: [Job, Other],
+})
+
+/** Nodes of a cluster of three. */
+export type Three = readonly [Node, Node, Node]
 
 /** So many keys. */
 export function keys(count: number): ReadonlyArray<string> {

@@ -3,20 +3,10 @@
  */
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
-import { Process, type Ref } from "skein"
 import { type Sim, type SimNode, simulate } from "skein/testing"
 import type { RegisterOptions } from "../../src/runtime/names/registrations.ts"
-
-const Room = Process.define("Room", {
-  state: () => ({ n: 0 }),
-  calls: { add: (self, by: number) => (self.state.n += by) },
-  handoff: { kind: "ignore" },
-})
-
-type Room = Ref<typeof Room>
-
-const two = { nodes: 2, processes: [Room] }
-const three = { nodes: 3, processes: [Room] }
+import { Room, resident, three, two } from "./rooms.ts"
+import { chances, tagOf } from "./shared.ts"
 
 describe("a registration with a quorum", () => {
   test("S17. is refused when there are fewer members than it takes, and no node shows it", async () => {
@@ -269,7 +259,7 @@ async function storm(sim: Sim, node: SimNode, options: RegisterOptions): Promise
   const random = chances(sim.seed * 4 + node.index)
   let held = 0
   for (let round = 0; round < 100; round++) {
-    const room = await node.start(Room, keyAt(node, 100 * round))
+    const room = await resident(node, 100 * round)
     let tag = await tagOf(node.register("concurrent", room, options))
     if (tag === "AlreadyRegistered") {
       await tagOf(node.unregister("concurrent"))
@@ -315,36 +305,9 @@ async function later<A>(sim: Sim, millis: number, f: () => Promise<A>): Promise<
   return f()
 }
 
-/** A key that the ring gives to this node. */
-function keyAt(node: SimNode, from = 0): string {
-  for (let i = from; ; i++)
-    if (node.nodeFor(Room, `${node.name}${i}`) === node.name) return `${node.name}${i}`
-}
-
 /** A process of each node that belongs to it: nobody takes it over while the network is cut. */
 async function bound(sim: Sim): Promise<ReadonlyArray<Room>> {
   const rooms = await Promise.all(sim.nodes.map((node) => node.spawn(Room)))
   await sim.converged()
   return rooms
-}
-
-/** A process that lives at this node. */
-function resident(node: SimNode): Promise<Room> {
-  return node.start(Room, keyAt(node))
-}
-
-function tagOf(promise: Promise<unknown>): Promise<string> {
-  return promise.then(
-    () => "none",
-    (error: { readonly _tag: string }) => error._tag,
-  )
-}
-
-/** Numbers below a bound, the same every time. */
-function chances(seed: number): (below: number) => number {
-  let state = seed + 1
-  return (below) => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
-    return (state >>> 8) % below
-  }
 }

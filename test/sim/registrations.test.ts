@@ -4,26 +4,11 @@
  */
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
-import { Process, type Ref, type Resolver } from "skein"
+import { Process, type Resolver } from "skein"
 import { type SimNode, simulate } from "skein/testing"
 import type { Location } from "../../src/runtime/names/location.ts"
-
-const Room = Process.define("Room", {
-  state: () => ({ n: 0 }),
-  calls: { add: (self, by: number) => (self.state.n += by) },
-  handoff: { kind: "ignore" },
-})
-
-type Room = Ref<typeof Room>
-
-const two = { nodes: 2, processes: [Room] }
-const three = { nodes: 3, processes: [Room] }
-const twoClusters = {
-  nodes: 4,
-  processes: [Room],
-  formed: false,
-  options: (i: number) => ({ connect: i < 2 ? ["a", "b"] : ["c", "d"] }),
-}
+import { keyAt, Room, resident, three, two, twoClusters } from "./rooms.ts"
+import { tagOf } from "./shared.ts"
 
 describe("S2. a custom resolver", () => {
   const outcomes: ReadonlyArray<readonly [string, Resolver, string | undefined]> = [
@@ -354,23 +339,4 @@ function watch(node: SimNode, location: Location): Array<string> {
   const told: Array<string> = []
   node.monitor(location, ({ reason, detail }) => told.push(reason + (detail && `: ${detail}`)))
   return told
-}
-
-/** A key that the ring gives to this node, for a process of the definition of this name. */
-function keyAt(node: SimNode, definition: string, from = 0): string {
-  const of = { name: definition } as typeof Room
-  for (let i = from; ; i++)
-    if (node.nodeFor(of, `${node.name}${i}`) === node.name) return `${node.name}${i}`
-}
-
-/** A process that lives at this node. */
-function resident(node: SimNode): Promise<Room> {
-  return node.start(Room, keyAt(node, Room.name))
-}
-
-function tagOf(promise: Promise<unknown>): Promise<string> {
-  return promise.then(
-    () => "none",
-    (error: { readonly _tag: string }) => error._tag,
-  )
 }

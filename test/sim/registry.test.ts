@@ -9,17 +9,10 @@
  */
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
-import { Process, type Ref } from "skein"
+import { Process } from "skein"
 import { type Sim, type SimNode, simulate } from "skein/testing"
-
-/** A process that stays where it was started, as what bears additional names should. */
-const Room = Process.define("Room", {
-  state: () => ({ n: 0 }),
-  calls: { add: (self, by: number) => (self.state.n += by) },
-  handoff: { kind: "ignore" },
-})
-
-type Room = Ref<typeof Room>
+import { keyAt, Room, resident, three, two, twoClusters } from "./rooms.ts"
+import { chances, tagOf } from "./shared.ts"
 
 describe("two registrations of one name", () => {
   for (const policy of ["newest", "oldest"] as const) {
@@ -310,26 +303,6 @@ const Guest = Process.define("Guest", {
   handoff: { kind: "ignore" },
 })
 
-const two = { nodes: 2, processes: [Room] }
-const three = { nodes: 3, processes: [Room] }
-const twoClusters = {
-  nodes: 4,
-  processes: [Room],
-  formed: false,
-  options: (i: number) => ({ connect: i < 2 ? ["a", "b"] : ["c", "d"] }),
-}
-
-/** A key that the ring gives to this node. */
-function keyAt(node: SimNode, definition: typeof Room | typeof Guest = Room, from = 0): string {
-  for (let i = from; ; i++)
-    if (node.nodeFor(definition, `${node.name}${i}`) === node.name) return `${node.name}${i}`
-}
-
-/** A process that lives at this node. */
-function resident(node: SimNode, from = 0): Promise<Room> {
-  return node.start(Room, keyAt(node, Room, from))
-}
-
 /** Rounds of taking the name, over and over; how many got it. */
 async function storm(sim: Sim, node: SimNode, mode: "local" | "serialized"): Promise<number> {
   const random = chances(sim.seed * 4 + node.index)
@@ -375,20 +348,4 @@ function lost(sim: Sim): ReadonlyArray<string> {
 
 function seen(location: ReturnType<SimNode["whereis"]>): string | undefined {
   return location && `${location.process} at ${location.node}`
-}
-
-function tagOf(promise: Promise<unknown>): Promise<string> {
-  return promise.then(
-    () => "none",
-    (error: { readonly _tag: string }) => error._tag,
-  )
-}
-
-/** Numbers below a bound, the same every time. */
-function chances(seed: number): (below: number) => number {
-  let state = seed + 1
-  return (below) => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
-    return (state >>> 8) % below
-  }
 }

@@ -1,28 +1,14 @@
 /**
  * Named supervisors with whole nodes: the scenarios of the placement family that are about a distributed
- * supervisor's children, and what becomes of starts and placements when nodes come and go.
- *
- * Read as it applies here: a supervisor has no process that could die when a child exceeds its limit, so of
- * S31's cases about that there is only that the others don't notice.
+ * supervisor's children, and what becomes of starts and placements when nodes come and go. Those about children
+ * that end or crash (S31) are in supervisor-restarts.test.ts.
  */
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
-import { Effect } from "effect"
-import { type AnyDefinition, Process, Supervisor } from "skein"
+import { Process, Supervisor } from "skein"
 import { type Sim, type SimNode, simulate } from "skein/testing"
-
-const Counter = Process.define("Counter", {
-  state: (init?: { start?: number }) => ({ n: init?.start ?? 0 }),
-  calls: {
-    get: (self) => self.state.n,
-    add: (self, by: number) => (self.state.n += by),
-    quit: (self) => self.stop(),
-    crash: (): void => {
-      throw new Error("on purpose")
-    },
-  },
-  handoff: { merge: (mine, theirs) => ({ n: mine.n + theirs.n }) },
-})
+import { apart, Counter, fill, once, owners, shares, sum } from "./homes.ts"
+import { keys } from "./shared.ts"
 
 const Ring = Supervisor.define("crew", { processes: [Counter] })
 const Least = Supervisor.define("crew", {
@@ -364,131 +350,6 @@ describe("nodes that come and go", () => {
   })
 })
 
-describe("S31. restart semantics", () => {
-  const after = {
-    temporary: { quit: "gone", crash: "gone", node: "gone" },
-    transient: { quit: "gone", crash: "anew", node: "anew" },
-    permanent: { quit: "anew", crash: "anew", node: "anew" },
-  } as const
-
-  for (const restart of ["temporary", "transient", "permanent"] as const) {
-    const { quit, crash, node } = after[restart]
-    test(`S31. ${restart}: ${quit} after a normal exit, ${crash} after a crash, ${node} after its node's`, async () => {
-      const Child = Process.define("Child", { ...Counter.spec, restart })
-      for (const strategy of [Supervisor.ring, Supervisor.pinned("b")]) {
-        const Children = Supervisor.define("s", { processes: [Child], strategy })
-        await simulate({ nodes: 3, seed: 5, options: { supervisors: [Children] } }, async (sim) => {
-          const [a, b] = sim.nodes as unknown as Three
-          const children = a.supervisor(Children)
-          const outcomes: Record<string, string> = {}
-          for (const end of ["quit", "crash", "node"] as const) {
-            const key = keys(99).find((k) => b.supervisor(Children).isMine(Child, `${end} ${k}`))
-            const result = await children.start(Child, `${end} ${key}`, { start: 10 })
-            assert.ok(result._tag === "Started" && result.node === "b")
-            await result.ref.add(1)
-            if (end === "node") b.crash()
-            else await result.ref[end]().catch(() => {})
-            await sim.converged()
-            const tried = await result.ref.try.add(1)
-            outcomes[end] = tried.ok ? (tried.value === 11 ? "anew" : `${tried.value}`) : "gone"
-            if (tried.ok) continue
-            assert.equal(tried.error._tag, "NoProcess")
-            assert.equal(children.whois(result.ref), undefined)
-          }
-          assert.deepEqual(outcomes, { quit, crash, node })
-        })
-      }
-    })
-  }
-
-  test("S31. 1,000 transient jobs started over 3 nodes run exactly once each, and stay gone when a node dies", async () => {
-    for (const strategy of [Supervisor.ring, Supervisor.leastLoaded]) {
-      const runs = new Map<string, number>()
-      const Job = Process.define("Job", {
-        state: () => ({}),
-        casts: {
-          run: (self) => {
-            runs.set(self.key, (runs.get(self.key) ?? 0) + 1)
-            self.stop("done")
-          },
-        },
-        started: (self) => void self.after(1, "run"),
-      })
-      const Jobs = Supervisor.define("jobs", { processes: [Job], strategy })
-      await simulate({ nodes: 3, seed: 2, options: { supervisors: [Jobs] } }, async (sim) => {
-        const [a, b, c] = sim.nodes as unknown as Three
-        const results = await Promise.all(
-          keys(1_000).map((_, i) =>
-            ([a, b, c][i % 3] as SimNode).supervisor(Jobs).start(Job, undefined),
-          ),
-        )
-        assert.ok(results.every(({ _tag }) => _tag === "Started"))
-        const counts = (): ReadonlyArray<number> =>
-          [a, b].map((node) => node.supervisor(Jobs).counts().total)
-        await sim.until("all are done", () => sum(counts()) === 0)
-        c.crash()
-        await sim.converged()
-        await sim.advance("20 seconds")
-        assert.equal(runs.size, 1_000)
-        assert.deepEqual([...new Set(runs.values())], [1])
-        assert.deepEqual(counts(), [0, 0])
-      })
-    }
-  })
-
-  test("S31. what crashes more often than the supervisor allows is gone, and the others don't notice", async () => {
-    const Brittle = Supervisor.define("brittle", {
-      processes: [Counter],
-      intensity: { max: 2, withinMillis: 60_000 },
-    })
-    await simulate({ nodes: 2, seed: 1, options: { supervisors: [Brittle] } }, async (sim) => {
-      const [a, b] = sim.nodes as unknown as Two
-      await fill(sim, Brittle, 20)
-      const brittle = a.supervisor(Brittle)
-      const key = keys(20).find((each) => b.supervisor(Brittle).isMine(Counter, each)) ?? ""
-      const ref = brittle.ref(Counter, key)
-      for (let i = 0; i < 2; i++) await assert.rejects(ref.crash(), { _tag: "HandlerCrashed" })
-      // It can't escape its limit by a move.
-      await b.leave()
-      assert.equal(await ref.add(1), keys(20).indexOf(key) + 1)
-      await assert.rejects(ref.crash(), { _tag: "HandlerCrashed" })
-      await assert.rejects(ref.add(1), { _tag: "NoProcess" })
-      assert.equal(brittle.counts().total, 19)
-      for (const [i, other] of keys(20).entries())
-        if (other !== key) assert.equal(await brittle.call(Counter, other, "get"), i)
-    })
-  })
-
-  test("S31. a child that is slow to start and fails all the time holds up nobody else's start", async () => {
-    const Slow = Process.define("Slow", {
-      state: (fails: boolean) =>
-        Effect.andThen(Effect.sleep("200 millis"), fails ? Effect.fail("no") : Effect.succeed({})),
-      calls: { ping: () => "pong" },
-    })
-    const Slows = Supervisor.define("slow", { processes: [Slow] })
-    await simulate({ nodes: 1, seed: 1, options: { supervisors: [Slows] } }, async (sim) => {
-      const slows = (sim.nodes[0] as SimNode).supervisor(Slows)
-      let failures = 0
-      let over = false
-      const loop = (async () => {
-        while (!over) if ((await slows.start(Slow, "bad", true))._tag === "Failed") failures++
-      })()
-      for (const key of keys(10)) {
-        const at = sim.now
-        const result = await slows.start(Slow, key, false)
-        assert.ok(sim.now - at <= 205, `${sim.now - at} ms`)
-        assert.ok(result._tag === "Started")
-        assert.equal(await result.ref.ping(), "pong")
-        assert.equal(slows.children().length, Number(key.slice(1)) + 1)
-      }
-      over = true
-      await loop
-      assert.ok(failures >= 9, `${failures}`)
-      assert.equal(slows.counts().total, 10)
-    })
-  })
-})
-
 const crew = { supervisors: [Ring] }
 
 const strangers = {
@@ -497,71 +358,11 @@ const strangers = {
   options: { connect: [], supervisors: [Ring] },
 }
 
-function keys(count: number): ReadonlyArray<string> {
-  return Array.from({ length: count }, (_, i) => `k${i}`)
-}
-
-function sum(numbers: ReadonlyArray<number>): number {
-  return numbers.reduce((a, b) => a + b, 0)
-}
-
-/** Starts so many of a supervisor's first definition, from all nodes in turn. */
-async function fill(sim: Sim, supervisor: Supervisor.AnyDefinition, count: number): Promise<void> {
-  const definition = supervisor.spec.processes[0] as typeof Counter
-  await Promise.all(
-    keys(count).map(async (key, i) => {
-      const node = sim.nodes[i % sim.nodes.length] as SimNode
-      const result = await node.supervisor(supervisor).start(definition, key, { start: i })
-      assert.equal(result._tag, "Started")
-    }),
-  )
-  await sim.converged()
-}
-
-/** The running nodes where this child lives, as it is and not as anybody believes. */
-function owners(
-  sim: Sim,
-  supervisor: Supervisor.AnyDefinition,
-  key: string,
-): ReadonlyArray<string> {
-  const definition = supervisor.spec.processes[0] as AnyDefinition
-  // What is asked for by its definition's name and its key lies under just these.
-  return sim.owners({ ...definition, name: `${supervisor.name}:${definition.name}` }, key)
-}
-
-/** How many children each node says that it has. */
-function shares(sim: Sim, supervisor: Supervisor.AnyDefinition): ReadonlyArray<number> {
-  return sim.nodes.map((node) => (node.running ? node.supervisor(supervisor).counts().local : 0))
-}
-
 /** Cuts the nodes into groups, by their indices, until each sees only its own. */
 async function split(sim: Sim, groups: ReadonlyArray<ReadonlyArray<number>>): Promise<void> {
   sim.partition(...groups.map((group) => group.map((i) => sim.nodes[i] as SimNode)))
-  await sim.until("all see it", () =>
-    sim.nodes.every((node) => {
-      const up = node.members().filter(({ status }) => status !== "down" && status !== "left")
-      return up.length === sim.nodes.length / groups.length
-    }),
-  )
+  await sim.until("all see it", () => apart(sim, groups.length))
   await sim.settle()
-}
-
-/** Every child has one owner, where everybody finds it, and is listed and counted once by everybody. */
-function once(sim: Sim, supervisor: Supervisor.AnyDefinition, count: number): void {
-  const definition = supervisor.spec.processes[0] as AnyDefinition
-  const handles = sim.nodes
-    .filter((node) => node.running)
-    .map((node) => node.supervisor(supervisor))
-  for (const key of keys(count)) {
-    const home = handles[0]?.nodeFor(definition, key)
-    assert.deepEqual(owners(sim, supervisor, key), [home])
-    for (const handle of handles) assert.equal(handle.whereis(definition, key)?.node, home)
-  }
-  for (const handle of handles) {
-    assert.equal(handle.counts().total, count)
-    assert.equal(sum([...handle.counts().byNode.values()]), count)
-    assert.equal(handle.children().length, count)
-  }
 }
 
 function standing({ name, node }: Supervisor.Child): string {

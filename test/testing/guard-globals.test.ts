@@ -15,6 +15,9 @@ import {
   temporal,
 } from "./guarded.ts"
 
+// Node defines some of its globals anew when they are first read, which is no doing of a guard.
+for (const [owner, key] of network) void (owner as Owner)[key]
+
 describe("the globals", () => {
   test("are exactly what they were once the last guard is gone", () => {
     const before = snapshot()

@@ -3,12 +3,14 @@
  *
  * @module
  */
+import assert from "node:assert/strict"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Definition, Ref, Self } from "../../src/runtime/definition.ts"
 import * as Process from "../../src/runtime/process.ts"
 import type { SimNode } from "../../src/testing/nodes/node.ts"
 import type { Sim } from "../../src/testing/nodes/sim.ts"
+import { simulate } from "../../src/testing/simulate.ts"
 
 const marks: Array<string> = []
 
@@ -98,10 +100,31 @@ export class Stations {
   }
 }
 
+/** Runs a body on nodes a, b, c …, each with a process. */
+export async function stations(
+  count: number,
+  body: (sim: Sim, stations: Stations, nodes: ReadonlyArray<SimNode>) => Promise<void>,
+): Promise<void> {
+  await simulate({ nodes: count, processes: [Station], directory: false }, async (sim) => {
+    await body(sim, await Stations.start(sim), sim.nodes)
+  })
+}
+
 /** All ways between these nodes but some. */
 export function ways(names: string, ...without: ReadonlyArray<string>): ReadonlyArray<string> {
   const all = [...names].flatMap((from) =>
     [...names].flatMap((to) => (from === to ? [] : [`${from}>${to}`])),
   )
   return all.filter((way) => !without.includes(way))
+}
+
+/** What one node sees of the others: `"b suspect c up"`. */
+export function seen(node: SimNode | undefined): string {
+  const others = (node?.members() ?? []).filter(({ self }) => !self)
+  return others.map(({ name, status }) => `${name} ${status}`).join(" ")
+}
+
+/** Between two seconds of the run, whose code of the simulator makes timers up to a millisecond late. */
+export function near(actual: number, wanted: number, tolerance = 5): void {
+  assert.ok(Math.abs(actual - wanted) <= tolerance, `${actual} instead of ${wanted}`)
 }
