@@ -32,6 +32,8 @@ export interface StreamOptions {
   readonly windowBytes?: number
   /** Whether everybody on the medium gets what is sent to one; see `Connection.bus`. */
   readonly bus?: boolean
+  /** Whether nobody else can change what is sent; see `Connection.secure`. */
+  readonly secure?: boolean
   /** Runs `f` later, and soon. Default: a microtask, or a task after many of them. */
   readonly defer?: (f: () => void) => void
 }
@@ -47,6 +49,7 @@ const AHEAD_WINDOWS_MAX = 4
 export class Stream implements Connection {
   readonly remote: string
   readonly bus: boolean
+  readonly secure: boolean
   readonly #options: StreamOptions
   readonly #windowBytes: number
   readonly #defer: (f: () => void) => void
@@ -68,6 +71,7 @@ export class Stream implements Connection {
   constructor(options: StreamOptions) {
     this.remote = options.remote
     this.bus = options.bus ?? false
+    this.secure = options.secure ?? false
     this.#options = options
     this.#windowBytes = Math.max(options.windowBytes ?? 0, WINDOW_BYTES)
     this.#defer = options.defer ?? soon

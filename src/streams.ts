@@ -24,6 +24,7 @@ export interface StreamsOptions {
   /** See `StreamOptions`. */
   readonly windowBytes?: number | undefined
   readonly bus?: boolean
+  readonly secure?: boolean
 }
 
 /** Streams over one medium to one other end; more than these are refused. */
@@ -123,11 +124,12 @@ export class Streams {
   }
 
   #make(n: number, own: boolean): Stream {
-    const { remote, post, windowBytes, bus = false } = this.#options
+    const { remote, post, windowBytes, bus = false, secure = false } = this.#options
     const streams = own ? this.#opened : this.#accepted
     const stream = new Stream({
       remote,
       bus,
+      secure,
       ...(windowBytes === undefined ? {} : { windowBytes }),
       send: (segment) => post({ ...segment, n, own }),
       over: () => {

@@ -56,6 +56,11 @@ export interface Connection {
    */
   readonly bus?: boolean
   /**
+   * Whether nobody else can change what goes through it, as it is encrypted or doesn't leave this machine's own
+   * programs: where both ends say so, nodes don't seal what they say. Default: false.
+   */
+  readonly secure?: boolean
+  /**
    * Sends `bytes`, whose ownership passes to the connection: don't touch them again. False says
    * that the buffer is full: the bytes are taken all the same, but wait for {@link Handlers.drain}
    * before the next write, or memory grows without bound. False too once the connection is closed,

@@ -363,6 +363,7 @@ class Bus {
       idle: () => this.#idle(other, streams),
       windowBytes: this.#windowBytes,
       bus: true,
+      secure: true,
     })
     streams.accept = this.#accept
     this.#streams.set(other, streams)

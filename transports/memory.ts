@@ -86,6 +86,7 @@ function dial(
 /** One side of a connection, with the bytes that are on their way to it. */
 class End implements Connection {
   readonly remote: string
+  readonly secure = true
   peer: End | undefined
   readonly #highWaterBytes: number
   #handlers: Handlers | undefined

@@ -117,7 +117,12 @@ function attach(
   { windowBytes }: MessagePortOptions,
   over: () => void,
 ): Streams {
-  const streams = new Streams({ remote, windowBytes, post: (word) => post(port, word) })
+  const streams = new Streams({
+    remote,
+    windowBytes,
+    secure: true,
+    post: (word) => post(port, word),
+  })
   const heard = (data: unknown): void => {
     const word = (data as { readonly [KEY]?: Word } | null | undefined)?.[KEY]
     if (typeof word === "object" && word !== null) streams.take(word)

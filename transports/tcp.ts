@@ -49,6 +49,11 @@ export interface TcpOptions {
   readonly advertise?: string
   /** Encrypts everything; both sides must. Default: none. */
   readonly tls?: TlsOptions
+  /**
+   * Whether what nodes say is sealed where it isn't encrypted, so that nobody on the way can change it. False where
+   * the network keeps strangers out, and only if both ends say so. Default: true.
+   */
+  readonly seal?: boolean
   /** Unsent bytes of one connection from which `write` says false. Default: 1 MiB. */
   readonly highWaterBytes?: number
   /** How long a dial, with its TLS handshake, may take. Default: 5,000. */
@@ -169,11 +174,12 @@ function ignore(): void {}
 // --- a connection --------------------------------------------------------------------------------
 
 function open(socket: net.Socket, options: TcpOptions): Connection {
-  return new Stream(socket, options.highWaterBytes ?? HIGH_WATER_BYTES)
+  return new Stream(socket, options)
 }
 
 class Stream implements Connection {
   readonly remote: string
+  readonly secure: boolean
   readonly #socket: net.Socket
   readonly #highWaterBytes: number
   #handlers: Handlers | undefined
@@ -190,8 +196,10 @@ class Stream implements Connection {
   #over: CloseReason | undefined
   #told = false
 
-  constructor(socket: net.Socket, highWaterBytes: number) {
+  constructor(socket: net.Socket, options: TcpOptions) {
+    const { tls, seal, highWaterBytes = HIGH_WATER_BYTES } = options
     this.remote = remoteOf(socket)
+    this.secure = tls !== undefined || seal === false
     this.#socket = socket
     this.#highWaterBytes = highWaterBytes
     socket.setNoDelay(true)

@@ -34,6 +34,11 @@ export interface WebSocketRouteOptions {
   readonly url?: string
   /** The origins of the pages that may connect, or `"*"` for all. Default: pages from the very host. */
   readonly origins?: ReadonlyArray<string> | "*"
+  /**
+   * Whether what nodes say is sealed where it isn't encrypted, so that nobody on the way can change it. False where
+   * the network keeps strangers out, and only if both ends say so. Default: true.
+   */
+  readonly seal?: boolean
   /** Bytes of one message that are accepted. Default: 1 MiB. */
   readonly messageBytesMax?: number
   /** Bytes of one connection that may be ahead of the reader. At least, and by default, 1 MiB. */
@@ -57,7 +62,7 @@ const PING_MILLIS = 25_000
 
 /** Makes a route for the node that has its `transport`. */
 export function webSocketRoute(options: WebSocketRouteOptions): WebSocketRoute {
-  const { upgradeWebSocket, url = "", origins, windowBytes } = options
+  const { upgradeWebSocket, url = "", origins, windowBytes, seal } = options
   const { messageBytesMax = MESSAGE_BYTES_MAX, pingMillis = PING_MILLIS } = options
   let accept: ((connection: Connection) => void) | undefined
   const upgrade = upgradeWebSocket((context) => {
@@ -71,7 +76,13 @@ export function webSocketRoute(options: WebSocketRouteOptions): WebSocketRoute {
             close: (code, reason) => socket.close(code, reason),
             terminate: terminate?.bind(socket.raw),
           },
-          { remote: context.req.url, windowBytes, messageBytesMax, pingMillis },
+          {
+            remote: context.req.url,
+            secure: seal === false,
+            windowBytes,
+            messageBytesMax,
+            pingMillis,
+          },
         )
         wire = made
         // Closed in the meantime.

@@ -43,6 +43,11 @@ export interface WebSocketServerOptions {
    * sends no origin, as servers don't, may connect: the cookie decides.
    */
   readonly origins?: ReadonlyArray<string> | "*"
+  /**
+   * Whether what nodes say is sealed where it isn't encrypted, so that nobody on the way can change it. False where
+   * the network keeps strangers out, and only if both ends say so. Default: true.
+   */
+  readonly seal?: boolean
   /** Bytes of one message that are accepted. Default: 1 MiB. */
   readonly messageBytesMax?: number
   /** Bytes of one connection that may be ahead of the reader. At least, and by default, 1 MiB. */
@@ -72,12 +77,12 @@ async function listen(
   options: WebSocketServerOptions,
   accept: (connection: Connection) => void,
 ): Promise<Listener> {
-  const { port, host = HOST, path = PATH, tls, advertise, origins } = options
+  const { port, host = HOST, path = PATH, tls, advertise, origins, seal } = options
   const { windowBytes, messageBytesMax = MESSAGE_BYTES_MAX, pingMillis = PING_MILLIS } = options
   const scheme = tls === undefined ? "ws" : "wss"
   const name = host.includes(":") ? `[${host}]` : host
   const wires: Accept = {
-    wire: { windowBytes, messageBytesMax, pingMillis },
+    wire: { secure: seal === false || tls !== undefined, windowBytes, messageBytesMax, pingMillis },
     connected: accept,
     judge: (url, origin, requested) => {
       if (new URL(url, "http://localhost").pathname !== path) return 404

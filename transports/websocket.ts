@@ -34,6 +34,11 @@ export interface WebSocketOptions {
   readonly WebSocket?: WebSocketClass
   /** Subprotocols to ask for. Default: none. */
   readonly protocols?: ReadonlyArray<string>
+  /**
+   * Whether what nodes say is sealed where it isn't encrypted, so that nobody on the way can change it. False where
+   * the network keeps strangers out, and only if both ends say so. Default: true.
+   */
+  readonly seal?: boolean
   /** Bytes of one connection that may be ahead of the reader. At least, and by default, 1 MiB. */
   readonly windowBytes?: number
   /** Bytes of one message that are accepted. Default: 1 MiB. */

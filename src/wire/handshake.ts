@@ -16,8 +16,11 @@
  * nothing from an acceptor against which to try out cookies. Refusals that would make a node act (a
  * taken name, say) carry a proof too and don't count without it.
  *
- * What this doesn't do: whoever sits between two nodes can still read and change what they say
- * afterwards. Where the network isn't trusted, use a transport that encrypts.
+ * From the same words and the cookie both sides derive the keys with which they seal what they say afterwards
+ * (`seal.ts`), unless both of them say that their end of the connection is secure as it is.
+ *
+ * What this doesn't do: whoever sits between two nodes can still read what they say afterwards. Where that
+ * matters, use a transport that encrypts.
  *
  * @module
  */
@@ -26,6 +29,7 @@ import { Exchange, Stop, type Timer } from "./exchange.ts"
 import * as Greeting from "./greeting.ts"
 import { type Identity, KIND, type Rejection } from "./greeting.ts"
 import * as Proof from "./proof.ts"
+import * as Seal from "./seal.ts"
 
 export { FAREWELL_MILLIS, HANDSHAKE_TIMEOUT_MILLIS } from "./exchange.ts"
 export type { Identity, Rejection } from "./greeting.ts"
@@ -69,6 +73,8 @@ export interface Established {
   /** Bytes that came behind the handshake and precede those that the connection will deliver. */
   readonly rest: Uint8Array
   readonly connection: Connection
+  /** How `rest`, and all that follows in both directions, is sealed; undefined when it isn't. */
+  readonly keys: Seal.Keys | undefined
 }
 
 /** A handshake failed, and its connection is closed. */
@@ -112,7 +118,7 @@ export function initiate(connection: Connection, local: Local): Promise<Establis
     session.send(Greeting.writeProof(KIND.proof, proof))
     const welcome = await session.next(KIND.welcome)
     await session.verify("acceptor", welcome)
-    return peer
+    return { peer, keys: await session.keys(peer) }
   })
 }
 
@@ -125,11 +131,12 @@ export function respond(connection: Connection, local: Local): Promise<Establish
     const proof = await session.next(KIND.proof)
     await session.verify("dialler", proof)
     const welcome = Greeting.writeProof(KIND.welcome, await session.prove("acceptor"))
+    const keys = await session.keys(peer)
     // Nothing is awaited between the verdict and the welcome: the verdict still holds.
     session.judge(peer, "in")
     session.mute = true
     session.send(welcome)
-    return peer
+    return { peer, keys }
   })
 }
 
@@ -141,15 +148,15 @@ async function run(
   connection: Connection,
   local: Local,
   role: Role,
-  steps: (session: Session) => Promise<Peer>,
+  steps: (session: Session) => Promise<Pick<Established, "peer" | "keys">>,
 ): Promise<Established> {
   const exchange = new Exchange(connection, local.timer)
   const session = new Session(exchange, local, role)
   exchange.start()
   try {
-    const peer = await steps(session)
+    const { peer, keys } = await steps(session)
     exchange.check()
-    return { peer, rest: exchange.succeed(), connection }
+    return { peer, keys, rest: exchange.succeed(), connection }
   } catch (error) {
     if (!(error instanceof Stop)) throw error
     if (error.by === "us" && !session.mute) {
@@ -173,6 +180,9 @@ const UNPROVEN: ReadonlySet<Rejection> = new Set<Rejection>([
   "closed",
 ])
 
+/** The feature of a node whose end of the connection nobody else can reach: it needs no seals. */
+const SECURE = "secure"
+
 class Session {
   /** The bodies of both greetings, once they are known: what the proofs are about. */
   hello: Uint8Array | undefined
@@ -181,11 +191,15 @@ class Session {
   mute = false
   readonly #exchange: Exchange
   readonly #local: Local
+  readonly #identity: Identity
   readonly #role: Role
 
   constructor(exchange: Exchange, local: Local, role: Role) {
+    const { identity } = local
+    const features = [...(identity.features ?? []), SECURE]
     this.#exchange = exchange
     this.#local = local
+    this.#identity = exchange.connection.secure === true ? { ...identity, features } : identity
     this.#role = role
   }
 
@@ -196,7 +210,7 @@ class Session {
   /** Sends our greeting; its body. */
   greet(kind: number): Uint8Array {
     const nonce = this.#local.randomBytes(Greeting.NONCE_BYTES)
-    const body = Greeting.writeGreeting(kind, this.#local.identity, nonce)
+    const body = Greeting.writeGreeting(kind, this.#identity, nonce)
     this.send(body)
     return body
   }
@@ -211,7 +225,7 @@ class Session {
 
   /** Who sent a greeting, when we could be members of one cluster. */
   understand(body: Uint8Array): Peer {
-    const { identity } = this.#local
+    const identity = this.#identity
     const greeting = Greeting.readGreeting(body)
     if (greeting === "malformed") throw new Stop("us", "malformed", "not a greeting")
     if (greeting === "version") throw incompatible(identity)
@@ -245,6 +259,12 @@ class Session {
     if (hello === undefined || challenge === undefined) throw new Error("BUG: nothing to prove yet")
     const versioned = `skein ${Greeting.PROTOCOL_MAJOR} ${label}`
     return Proof.create(this.#local.cookie, versioned, [hello, challenge, more])
+  }
+
+  /** The keys of the seals; undefined when there are to be none. */
+  async keys(peer: Peer): Promise<Seal.Keys | undefined> {
+    if (this.#local.cookie === undefined || peer.features.includes(SECURE)) return undefined
+    return Seal.keys(await this.prove("seals"), this.#role)
   }
 
   /** Throws unless `body` carries the proof of `role`. */

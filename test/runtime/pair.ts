@@ -110,6 +110,7 @@ export function pair(limits: Partial<Limits.Limits> = {}): Pair {
         queueBytesMax: 1_000_000,
         ...limits,
         path: [],
+        keys: undefined,
         now: time.platform.now,
         onFrame: (link, buffer, start, end) => receive(name, link, buffer, start, end),
         onClose: () => {

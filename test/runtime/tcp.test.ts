@@ -5,6 +5,7 @@ import { describe, test } from "node:test"
 import { type Node, type NodeOptions, Process, type Ref, startNode } from "../../mod.ts"
 import { live } from "../../src/runtime/platform.ts"
 import * as Handshake from "../../src/wire/handshake.ts"
+import { type Keys, Sealer } from "../../src/wire/seal.ts"
 import { tcp } from "../../transports/tcp.ts"
 import { event, settled } from "./cluster.ts"
 
@@ -137,7 +138,7 @@ describe("members that go wrong", () => {
   ): Promise<{ write: (bytes: Uint8Array) => void; over: Promise<void> }> {
     const transport = tcp({ port: 0 })
     const connection = await transport.dial(a.address, new AbortController().signal)
-    await Handshake.initiate(connection, {
+    const { keys } = await Handshake.initiate(connection, {
       identity: { cluster: "skein", name: "insider", epoch: 1, instance: 1, address: "", minor: 0 },
       cookie: "the secret",
       admit: () => ({ _tag: "Admit" }),
@@ -147,7 +148,8 @@ describe("members that go wrong", () => {
     const over = new Promise<void>((resolve) => {
       connection.receive({ data: () => {}, drain: () => {}, close: () => resolve() })
     })
-    return { write: (bytes) => void connection.write(bytes), over }
+    const sealer = new Sealer((keys as Keys).out)
+    return { write: (bytes) => void connection.write(sealer.seal(bytes)), over }
   }
 
   const frames: ReadonlyArray<readonly [string, Uint8Array]> = [

@@ -39,6 +39,49 @@ const networks: [string, () => () => Transport][] = [
   ["tcp", () => () => tcp({ port: 0 })],
 ]
 
+describe("the keys of the seals", () => {
+  const shaken = async (
+    [one, other]: readonly [Transport, Transport],
+    cookie: string | undefined = "secret",
+  ): Promise<ReadonlyArray<Handshake.Established["keys"]>> => {
+    const ends = [other, one]
+    await using pair = await connect(
+      { transport: () => ends.shift() as Transport },
+      { receive: false },
+    )
+    const [a, b] = await succeed(pair, { ...local("a"), cookie }, { ...local("b"), cookie })
+    return [a.keys, b.keys]
+  }
+  const open = tcp({ port: 0 })
+  const closed = tcp({ port: 0, seal: false })
+
+  test("what one side seals with, the other opens with; each direction and connection has its own", async () => {
+    const seen = new Set<string>()
+    for (let i = 0; i < 3; i++) {
+      const [a, b] = await shaken([open, open])
+      assert.ok(a !== undefined && b !== undefined)
+      assert.deepEqual(a.out, b.in)
+      assert.deepEqual(b.out, a.in)
+      assert.equal(a.out.length, 16)
+      seen.add(a.out.join()).add(a.in.join())
+    }
+    assert.equal(seen.size, 6)
+  })
+
+  test("there are none where both ends say that their network is secure, or nothing was proven", async () => {
+    assert.deepEqual(await shaken([closed, closed]), [undefined, undefined])
+    for (const mixed of [
+      [open, closed],
+      [closed, open],
+    ] as const)
+      for (const keys of await shaken(mixed)) assert.notEqual(keys, undefined)
+    const hub = memoryHub()
+    assert.deepEqual(await shaken([memory(hub), memory(hub)]), [undefined, undefined])
+    const [a, b] = await shaken([open, open], "")
+    assert.ok(a !== undefined && b !== undefined, "an empty cookie is one")
+  })
+})
+
 for (const [name, make] of networks) {
   describe(`the handshake over ${name}`, () => {
     const transport = make()
@@ -52,8 +95,9 @@ for (const [name, make] of networks) {
         { ...local("b", { epoch: 2 ** 53 - 1 }), timer: timers.timer },
       )
       assert.equal(timers.pending, 0)
-      assert.deepEqual(a.peer, { ...identity("b"), epoch: 2 ** 53 - 1, features: [] })
-      assert.deepEqual(b.peer, { ...identity("a"), epoch: 3, features: [] })
+      const features = name === "memory" ? ["secure"] : []
+      assert.deepEqual(a.peer, { ...identity("b"), epoch: 2 ** 53 - 1, features })
+      assert.deepEqual(b.peer, { ...identity("a"), epoch: 3, features })
       assert.equal(a.rest.length + b.rest.length, 0)
       await talk(a.connection, b.connection)
     })
@@ -140,7 +184,8 @@ for (const [name, make] of networks) {
       const older = local("b", { minor: 1, features: ["trace", "relay"] })
       const [a, b] = await succeed(pair, newer, older)
       assert.deepEqual([a.peer.minor, b.peer.minor], [1, 1])
-      assert.deepEqual([a.peer.features, b.peer.features], [["trace"], ["trace"]])
+      const features = name === "memory" ? ["trace", "secure"] : ["trace"]
+      assert.deepEqual([a.peer.features, b.peer.features], [features, features])
     })
 
     test("a silent peer is told that its time is up", async () => {

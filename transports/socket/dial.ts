@@ -25,6 +25,7 @@ export type WebSocketClass = new (
 export interface DialOptions {
   readonly WebSocket: WebSocketClass
   readonly protocols?: ReadonlyArray<string>
+  readonly seal?: boolean
   readonly windowBytes?: number
   readonly messageBytesMax?: number
   readonly connectTimeoutMillis?: number
@@ -45,7 +46,7 @@ export function dial(
     }
     if (!isAddress(address)) return reject(new PeerUnreachable(address, "invalid-address"))
     if (signal.aborted) return reject(new PeerUnreachable(address, "aborted", signal.reason))
-    const { WebSocket, protocols = [] } = options
+    const { WebSocket, protocols = [], seal } = options
     const { windowBytes, messageBytesMax, connectTimeoutMillis } = options
     const socket = new WebSocket(address, [...protocols])
     socket.binaryType = "arraybuffer"
@@ -81,7 +82,12 @@ export function dial(
           close: (code, reason) => socket.close(code, reason),
           terminate: socket.terminate?.bind(socket),
         },
-        { remote: address, windowBytes, messageBytesMax },
+        {
+          remote: address,
+          secure: seal === false || address.startsWith("wss:"),
+          windowBytes,
+          messageBytesMax,
+        },
       )
       socket.onmessage = ({ data }: { readonly data: unknown }) => wire.message(data)
       socket.onerror = () => {}

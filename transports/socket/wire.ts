@@ -25,6 +25,8 @@ export interface WireOptions {
   readonly windowBytes?: number | undefined
   /** Bytes of one message, of which more than this end the connection. */
   readonly messageBytesMax?: number | undefined
+  /** Whether nobody else can change what is sent. */
+  readonly secure: boolean
   /** A message after each so many milliseconds, for proxies that cut what is quiet. Default: none. */
   readonly pingMillis?: number | undefined
 }
@@ -55,11 +57,12 @@ export class Wire {
   #ping: ReturnType<typeof setInterval> | undefined
 
   constructor(socket: Socket, options: WireOptions) {
-    const { remote, windowBytes, pingMillis } = options
+    const { remote, secure, windowBytes, pingMillis } = options
     this.#socket = socket
     this.#messageBytesMax = options.messageBytesMax ?? MESSAGE_BYTES_MAX
     this.stream = new Stream({
       remote,
+      secure,
       ...(windowBytes === undefined ? {} : { windowBytes }),
       send: (segment) => this.#send(segment),
       over: () => this.#over(),

@@ -10,6 +10,7 @@ import { Writer } from "../../wire/bytes.ts"
 import * as Frame from "../../wire/frame.ts"
 import type { Peer } from "../../wire/handshake.ts"
 import { KIND } from "../../wire/message.ts"
+import { type Keys, Sealer, Unsealer } from "../../wire/seal.ts"
 
 /** Who started the connection. */
 export type Initiator = "us" | "them"
@@ -24,6 +25,8 @@ export interface LinkOptions {
   readonly now: () => number
   /** The nodes that relay it, in the order from here; none for a connection of its own. */
   readonly path: ReadonlyArray<string>
+  /** How what goes over the connection is sealed; undefined when it isn't. */
+  readonly keys: Keys | undefined
   /** A frame came: its body is `buffer` from `start` to `end`, to be read before this returns. */
   readonly onFrame: (link: Link, buffer: Uint8Array, start: number, end: number) => void
   /** The link is gone; called once. */
@@ -49,6 +52,8 @@ export class Link {
   readonly #options: LinkOptions
   readonly #writer: Writer = new Writer(16 * 1024)
   readonly #deframer: Frame.Deframer
+  readonly #sealer: Sealer | undefined
+  readonly #unsealer: Unsealer | undefined
   #blocked = false
   #flushing = false
 
@@ -62,6 +67,9 @@ export class Link {
     this.#deframer = new Frame.Deframer(options.frameBytesMax, (buffer, start, end) => {
       if (this.open) options.onFrame(this, buffer, start, end)
     })
+    const { keys } = options
+    this.#sealer = keys && new Sealer(keys.out)
+    this.#unsealer = keys && new Unsealer(keys.in, (bytes) => this.#frames(bytes))
   }
 
   /** Starts reading; `rest` came behind the handshake. */
@@ -138,10 +146,23 @@ export class Link {
   /** Hands everything written so far to the transport. */
   flush(): void {
     if (this.#blocked || !this.open || this.#writer.length === 0) return
-    this.#blocked = !this.#connection.write(this.#writer.take())
+    this.#blocked = !this.#connection.write(this.#written())
+  }
+
+  #written(): Uint8Array {
+    if (this.#sealer === undefined) return this.#writer.take()
+    const sealed = this.#sealer.seal(this.#writer.view())
+    this.#writer.reset()
+    return sealed
   }
 
   #read(bytes: Uint8Array): void {
+    if (this.#unsealer === undefined) this.#frames(bytes)
+    else if (!this.#unsealer.push(bytes)) this.destroy()
+  }
+
+  #frames(bytes: Uint8Array): void {
+    if (!this.open) return
     this.readAt = this.#options.now()
     const error = this.#deframer.push(bytes)
     if (error !== undefined) this.destroy()

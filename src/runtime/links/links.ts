@@ -198,9 +198,9 @@ export class Links {
     try {
       const local = this.#local(way, met)
       const shake = way.initiator === "us" ? Handshake.initiate : Handshake.respond
-      const { peer, rest } = await shake(connection, local)
+      const established = await shake(connection, local)
       if (this.#closed) return connection.destroy()
-      this.#established(peer, way, connection, rest)
+      this.#established(established, way)
     } catch (error) {
       connection.destroy()
       const { remote } = connection
@@ -272,27 +272,29 @@ export class Links {
     return this.#options.platform.now() - link.readAt < SILENT_MILLIS
   }
 
-  #established(peer: Handshake.Peer, way: Way, connection: Connection, rest: Uint8Array): void {
+  #established(established: Handshake.Established, way: Way): void {
+    const { peer, connection, rest } = established
     const before = this.#byName.get(peer.name)
     const stays =
       before !== undefined && (before.peer.epoch > peer.epoch || this.#preferred(before, peer, way))
     if (stays) return connection.destroy()
     const shorter = before?.peer.epoch === peer.epoch && longer(before, way)
     if (!shorter) before?.destroy()
-    const link = this.#make(peer, way, connection)
+    const link = this.#make(established, way)
     this.#byName.set(peer.name, link)
     this.#options.up(link, way.dialled)
     if (shorter) this.#shorten(before, link, rest)
     else link.start(rest)
   }
 
-  #make(peer: Handshake.Peer, { initiator, path }: Way, connection: Connection): Link {
+  #make({ peer, connection, keys }: Handshake.Established, { initiator, path }: Way): Link {
     const { frameBytesMax, queueBytesMax, platform } = this.#options
     return new Link(peer, initiator, connection, {
       frameBytesMax,
       queueBytesMax,
       now: platform.now,
       path,
+      keys,
       onFrame: (link, buffer, start, end) => this.#frame(link, buffer, start, end),
       onClose: (closed, reason) => {
         this.#relays.linkDown(closed)

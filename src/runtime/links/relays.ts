@@ -142,6 +142,8 @@ export class Relays {
     const over = (): void => this.#remove(link, id)
     const stream = new Stream({
       remote,
+      // The links it goes over are sealed, and the nodes between know the cookie anyway.
+      secure: true,
       over,
       send: (segment) => transmit(link, id, segment),
       defer: queueMicrotask,

@@ -100,6 +100,7 @@ function flip(world: World, bytes: Uint8Array, { from, to, n }: Packet): Uint8Ar
 /** One end of a connection, as the runtime wants it. */
 class Wire implements Connection {
   readonly remote: string
+  readonly secure = true
   readonly bus: boolean
   readonly #net: Network<Uint8Array>
   readonly #end: End<Uint8Array>
