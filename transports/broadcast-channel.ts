@@ -2,10 +2,9 @@
  * Nodes in tabs of one browser and origin, or in the threads of one program on Bun, Deno and Node, that talk
  * over a BroadcastChannel and find each other there: no server, no address, no cookie.
  *
- * Whatever one says on the channel comes to all. So what a node has to say in one turn, to however many, is
- * one message, and the nodes ask each other little: see `Connection.bus`. Tabs that nobody sees take part, as
- * browsers slow down their timers and not their messages. Where there are Web Locks, the end of a tab is known
- * at once, however it ended.
+ * Whatever one says on the channel comes to all. So what a node has to say in one turn is one message, and nodes ask
+ * each other little: see `Connection.bus`. Tabs that nobody sees take part, as browsers slow down their timers and not
+ * their messages. Where there are Web Locks, the end of a tab is known at once, however it ended.
  *
  * Trusted: any script of the origin, or of the program, can take part. For several clusters use several names.
  *

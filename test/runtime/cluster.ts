@@ -1,5 +1,5 @@
 /**
- * Clusters of nodes in one process, over memory, for the runtime's tests.
+ * Clusters of nodes in one process, for the runtime's tests.
  *
  * @module
  */
@@ -10,24 +10,24 @@ import {
   type NodeOptions,
   startNode,
 } from "../../mod.ts"
-import { type MemoryHub, memory, memoryHub } from "../../transports/memory.ts"
+import { type Network, network } from "./network.ts"
 
 /** Nodes that know each other, to be stopped together. */
 export interface TestCluster extends AsyncDisposable {
-  readonly hub: MemoryHub
+  readonly net: Network
   readonly nodes: ReadonlyArray<Node>
   /** Starts one more node and waits until everybody agrees on the ring. */
   join(name: string, options?: Partial<NodeOptions>): Promise<Node>
 }
 
-/** A running node of a name, alone on its own network unless `hub` and `connect` say otherwise. */
+/** A running node, alone on its own network. */
 export function lone(
   processes: ReadonlyArray<AnyDefinition>,
   options: Partial<NodeOptions> = {},
 ): Promise<Node> {
   return startNode({
     name: "a",
-    transport: memory(memoryHub()),
+    ...network().at("a"),
     processes,
     timing: "local",
     ...options,
@@ -40,12 +40,12 @@ export async function cluster(
   processes: ReadonlyArray<AnyDefinition>,
   options: Partial<NodeOptions> = {},
 ): Promise<TestCluster> {
-  const hub = memoryHub()
+  const net = network()
   const nodes: Array<Node> = []
   const join = async (name: string, more: Partial<NodeOptions> = {}): Promise<Node> => {
     const node = await startNode({
       name,
-      transport: memory(hub, { address: name }),
+      ...net.at(name),
       connect: nodes.map((other) => other.address),
       processes,
       timing: "local",
@@ -58,7 +58,7 @@ export async function cluster(
   }
   for (const name of names) await join(name)
   return {
-    hub,
+    net,
     nodes,
     join,
     [Symbol.asyncDispose]: async () => {
@@ -79,16 +79,30 @@ export async function settled(nodes: ReadonlyArray<Node>): Promise<void> {
   await Promise.all(nodes.map((node) => node.settled()))
 }
 
-/** Waits until `met` holds, looking again after each event of the node. */
+/**
+ * Waits until `met` holds, looking again after each event of the node, and now and then: where a name lives is no
+ * event of other nodes.
+ */
 export async function until(node: Node, met: () => boolean): Promise<void> {
   const events = node.events()
+  let look: () => void = () => {}
+  let stopped = false
+  const heard = (async () => {
+    for await (const _ of events) look()
+    stopped = true
+    look()
+  })()
   try {
     while (!met()) {
-      const { done } = await events.next()
-      if (done) throw new Error("the node stopped before it came to pass")
+      if (stopped) throw new Error("the node stopped before it came to pass")
+      await new Promise<void>((resolve) => {
+        look = resolve
+        setTimeout(resolve, 10)
+      })
     }
   } finally {
     await events.return?.()
+    await heard
   }
 }
 

@@ -4,12 +4,11 @@ import { Effect } from "effect"
 import type { Node, NodeEvent, NodeOptions } from "../../mod.ts"
 import { type Launched, launch } from "../../src/runtime/launch.ts"
 import type { Transport } from "../../src/transport.ts"
-import { type MemoryHub, memory, memoryHub } from "../../transports/memory.ts"
 import { cluster, event, settled, until } from "./cluster.ts"
+import { kind, type Network, network } from "./network.ts"
 
 /** A transport that also reaches `b` at `alias:b` and `alias:alias:b`, and notes whom it dialled. */
-function noting(hub: MemoryHub, address: string, dialled: Array<string>): Transport {
-  const inner = memory(hub, { address })
+function noting(inner: Transport, dialled: Array<string>): Transport {
   return {
     ...inner,
     dial: (to, signal) => {
@@ -25,13 +24,16 @@ interface Noted extends Launched, AsyncDisposable {
 
 /** A node at the address of its name, with its engine and all that it dials. */
 async function noted(
-  hub: MemoryHub,
+  net: Network,
   name: string,
   options: Partial<NodeOptions> = {},
 ): Promise<Noted> {
   const dialled: Array<string> = []
-  const transport = noting(hub, name, dialled)
-  const launched = await Effect.runPromise(launch({ name, transport, timing: "local", ...options }))
+  const given = net.at(name)
+  const transport = noting(given.transport, dialled)
+  const launched = await Effect.runPromise(
+    launch({ name, ...given, transport, timing: "local", ...options }),
+  )
   return { ...launched, dialled, [Symbol.asyncDispose]: () => launched.node.stop() }
 }
 
@@ -43,8 +45,8 @@ const up = (node: Node): ReadonlyArray<string> =>
 
 describe("connect", () => {
   test("takes one address or several, and resolves when all of them are members", async () => {
-    const hub = memoryHub()
-    const [a, b, c] = [await noted(hub, "a"), await noted(hub, "b"), await noted(hub, "c")]
+    const net = network()
+    const [a, b, c] = [await noted(net, "a"), await noted(net, "b"), await noted(net, "c")]
     await a.node.connect("b")
     assert.ok(up(a.node).includes("b"), named([a.node]))
     await a.node.connect(["c"])
@@ -55,7 +57,7 @@ describe("connect", () => {
   })
 
   test("malformed addresses and times are a TypeError, and nothing is dialled", async () => {
-    await using a = await noted(memoryHub(), "a")
+    await using a = await noted(network(), "a")
     const wrong: ReadonlyArray<unknown> = [
       "",
       "x".repeat(513),
@@ -75,9 +77,9 @@ describe("connect", () => {
   })
 
   test("an address given twice, of oneself, connected, or given before fails the whole list", async () => {
-    const hub = memoryHub()
-    await using a = await noted(hub, "a", { connect: ["born"] })
-    await using b = await noted(hub, "b", { connect: ["a"] })
+    const net = network()
+    await using a = await noted(net, "a", { connect: ["born"] })
+    await using b = await noted(net, "b", { connect: ["a"] })
     await until(a.node, () => up(a.node).includes("b"))
     await assert.rejects(a.node.connect("before", { timeout: 0 }), { _tag: "ConnectFailed" })
     const refused = async (addresses: ReadonlyArray<string>, reason: string): Promise<void> => {
@@ -97,18 +99,18 @@ describe("connect", () => {
   })
 
   test("more addresses than can be dialled are refused as a whole", async () => {
-    await using a = await noted(memoryHub(), "a", { connect: ["born"] })
+    await using a = await noted(network(), "a", { connect: ["born"] })
     const many = Array.from({ length: 1_024 }, (_, i) => `n${i}`)
     await assert.rejects(a.node.connect(many), { _tag: "Overloaded", max: 1_024 })
     assert.equal(a.node.connections().length, 1)
   })
 
   test("names all that failed and why; the others are joined", async () => {
-    const hub = memoryHub()
-    await using a = await noted(hub, "a")
-    await using _b = await noted(hub, "b", { cluster: "another" })
-    await using _c = await noted(hub, "c")
-    await using _d = await noted(hub, "d", { cluster: "another" })
+    const net = network()
+    await using a = await noted(net, "a")
+    await using _b = await noted(net, "b", { cluster: "another" })
+    await using _c = await noted(net, "c")
+    await using _d = await noted(net, "d", { cluster: "another" })
     const timeout = Number.POSITIVE_INFINITY
     await assert.rejects(a.node.connect(["c", "d", "b"], { timeout }), {
       _tag: "ConnectFailed",
@@ -125,13 +127,17 @@ describe("connect", () => {
   })
 
   test("doesn't wait where the other side has refused for good, or the address is the node's own", async () => {
-    const hub = memoryHub()
-    await using a = await noted(hub, "a")
-    await using _b = await noted(hub, "b", { cluster: "another" })
+    const net = network()
+    await using a = await noted(net, "a")
+    await using _b = await noted(net, "b", { cluster: "another" })
     const options = { timeout: Number.POSITIVE_INFINITY }
     await assert.rejects(a.node.connect("b", options), { reason: "cluster" })
-    await assert.rejects(a.node.connect("alias:a", options), { address: "alias:a", reason: "self" })
-    await assert.rejects(a.node.connect("alias:a", options), { reason: "own" })
+    // On a channel nobody hears itself, and there is one address for everybody.
+    if (kind !== "broadcast-channel") {
+      const address = "alias:a"
+      await assert.rejects(a.node.connect(address, options), { address, reason: "self" })
+      await assert.rejects(a.node.connect(address, options), { reason: "own" })
+    }
     assert.deepEqual(
       a.node.connections().map(({ address }) => address),
       ["b"],
@@ -139,9 +145,9 @@ describe("connect", () => {
   })
 
   test("that is aborted forgets what isn't joined, and only that", async () => {
-    const hub = memoryHub()
-    await using a = await noted(hub, "a")
-    await using _b = await noted(hub, "b")
+    const net = network()
+    await using a = await noted(net, "a")
+    await using _b = await noted(net, "b")
     const controller = new AbortController()
     const { signal } = controller
     const timeout = Number.POSITIVE_INFINITY
@@ -160,9 +166,9 @@ describe("connect", () => {
   })
 
   test("that waits ends when the node does, and then nothing is dialled any more", async () => {
-    const hub = memoryHub()
+    const net = network()
     for (const end of ["stop", "leave"] as const) {
-      const a = await noted(hub, "a")
+      const a = await noted(net, "a")
       const failed = assert.rejects(a.node.connect("nowhere"), { _tag: "NodeStopped" })
       await event(a.node, "ConnectionFailed")
       await a.node[end]()
@@ -178,8 +184,8 @@ describe("connect", () => {
   })
 
   test("tells of each attempt that fails, with their number, until one doesn't", async () => {
-    const hub = memoryHub()
-    await using a = await noted(hub, "a")
+    const net = network()
+    await using a = await noted(net, "a")
     const told: Array<NodeEvent> = []
     a.engine.events.watch((event) => void (event._tag === "ConnectionFailed" && told.push(event)))
     const connected = a.node.connect("b", { timeout: Number.POSITIVE_INFINITY })
@@ -190,7 +196,7 @@ describe("connect", () => {
       [1, 2, 3].map((attempts) => ({ _tag: "ConnectionFailed", address, reason, attempts })),
     )
     assert.equal(a.dialled.length, 3)
-    const b = await noted(hub, "b")
+    const b = await noted(net, "b")
     await connected
     told.length = 0
     const failed = event(a.node, "ConnectionFailed")
@@ -201,9 +207,9 @@ describe("connect", () => {
 
 describe("an address that isn't the one its node gives out", () => {
   test("makes one link, which stays, however often it is asked for", async () => {
-    const hub = memoryHub()
-    await using b = await noted(hub, "b")
-    await using a = await noted(hub, "a", { connect: ["alias:b"] })
+    const net = network()
+    await using b = await noted(net, "b")
+    await using a = await noted(net, "a", { connect: ["alias:b"] })
     await until(a.node, () => up(a.node).includes("b"))
     const link = a.engine.links.get("b")
     assert.deepEqual(stood(a.node), ["alias:b b connected"])
@@ -219,9 +225,9 @@ describe("an address that isn't the one its node gives out", () => {
   })
 
   test("doesn't bring a node back that was parted with, until it is asked for", async () => {
-    const hub = memoryHub()
-    await using b = await noted(hub, "b")
-    await using a = await noted(hub, "a", { connect: ["alias:b"] })
+    const net = network()
+    await using b = await noted(net, "b")
+    await using a = await noted(net, "a", { connect: ["alias:b"] })
     await until(b.node, () => up(b.node).includes("a"))
     await a.node.disconnect("b")
     assert.deepEqual(stood(a.node), ["alias:b b disconnected"])
@@ -261,9 +267,9 @@ describe("disconnect", () => {
   })
 
   test("of a node that is being connected ends the wait for it", async () => {
-    const hub = memoryHub()
-    await using a = await noted(hub, "a")
-    await using b = await noted(hub, "b")
+    const net = network()
+    await using a = await noted(net, "a")
+    await using b = await noted(net, "b")
     await a.node.connect("b")
     await a.node.disconnect("b")
     await b.node.stop()
@@ -277,8 +283,8 @@ describe("disconnect", () => {
 
 describe("discovery", () => {
   test("addresses are dialled for as long as they are given or the user has asked for them", async () => {
-    const hub = memoryHub()
-    await using a = await noted(hub, "a", { connect: ["born"] })
+    const net = network()
+    await using a = await noted(net, "a", { connect: ["born"] })
     const { connections } = a.engine
     const listed = (): string =>
       a.node
@@ -298,7 +304,7 @@ describe("discovery", () => {
   })
 
   test("keeps what the user gives up and it still gives, and the other way round", async () => {
-    await using a = await noted(memoryHub(), "a")
+    await using a = await noted(network(), "a")
     const { connections } = a.engine
     const controller = new AbortController()
     const { signal } = controller
@@ -313,9 +319,9 @@ describe("discovery", () => {
   })
 
   test("brings nobody back who was parted with", async () => {
-    const hub = memoryHub()
-    await using a = await noted(hub, "a")
-    await using b = await noted(hub, "b")
+    const net = network()
+    await using a = await noted(net, "a")
+    await using b = await noted(net, "b")
     a.engine.connections.found(["b"])
     await until(b.node, () => up(b.node).includes("a"))
     await a.node.disconnect("b")

@@ -2,8 +2,8 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { Effect } from "effect"
 import { type Node, NoProcess, Process, Remote, startNode } from "../../mod.ts"
-import { memory, memoryHub } from "../../transports/memory.ts"
 import { cluster, deferred, event, lone, type TestCluster } from "./cluster.ts"
+import { network } from "./network.ts"
 
 const Counter = Process.define("Counter", {
   state: () => ({ n: 0 }),
@@ -369,7 +369,7 @@ describe("serving", () => {
       _tag: "InvalidOption",
       option: "functions",
     })
-    const node = await startNode({ name: "a", transport: memory(memoryHub()), timing: "local" })
+    const node = await startNode({ name: "a", ...network().at("a"), timing: "local" })
     const where = node.remote(Where)
     await node.stop()
     assert.throws(() => node.serve(Where), { _tag: "NodeStopped" })

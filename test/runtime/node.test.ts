@@ -1,8 +1,8 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { type Node, Process, Supervisor, startNode } from "../../mod.ts"
-import { memory, memoryHub } from "../../transports/memory.ts"
 import { cluster, event, lone, settled, until } from "./cluster.ts"
+import { network } from "./network.ts"
 
 const Counter = Process.define("Counter", {
   state: (init?: { start?: number }) => ({ n: init?.start ?? 0 }),
@@ -67,13 +67,13 @@ describe("a cluster", () => {
   })
 
   test("nodes started at the same moment with the same seeds form one cluster", async () => {
-    const hub = memoryHub()
+    const net = network()
     const seeds = ["a", "b", "c", "d"]
     const nodes = await Promise.all(
       seeds.map((name) =>
         startNode({
           name,
-          transport: memory(hub, { address: name }),
+          ...net.at(name),
           connect: seeds,
           processes: definitions,
           timing: "local",
@@ -191,7 +191,7 @@ describe("crashes and conflicts", () => {
     await Promise.all(names.map((key) => a.ref(Counter, key).add(5)))
     const again = await startNode({
       name: "b",
-      transport: memory(some.hub, { address: "b2" }),
+      ...some.net.at("b2"),
       connect: ["a"],
       processes: definitions,
       timing: "local",
@@ -209,11 +209,11 @@ describe("crashes and conflicts", () => {
       calls: { items: (self) => [...self.state].sort() },
       handoff: { merge: (mine, theirs) => [...mine, ...theirs] },
     })
-    const hub = memoryHub()
+    const net = network()
     const make = (name: string): Promise<Node> =>
       startNode({
         name,
-        transport: memory(hub, { address: name }),
+        ...net.at(name),
         processes: [Merged],
         timing: "local",
       })
@@ -310,7 +310,8 @@ describe("options", () => {
     await refused({ weight: 0.5 }, "weight")
     await refused({ limits: { mailboxMax: 0 } }, "limits.mailboxMax")
     await refused({ processes: [Counter, Counter] }, "processes")
-    await refused({ transport: { ...memory(memoryHub()), trusted: false, kind: "tcp" } }, "cookie")
+    const { transport } = network().at("a")
+    await refused({ transport: { ...transport, trusted: false }, cookie: undefined }, "cookie")
     await refused({ transport: undefined }, "transport")
   })
 
