@@ -105,7 +105,10 @@ export function acknowledged(at: At, from: string, epoch: number): void {
 export function depart(at: At): void {
   const { state, now } = at
   const { leave } = state
-  if (leave === undefined || (leave.acks.size < leave.needed && now < leave.until)) return
+  if (leave === undefined) return
+  // Who leaves at the same time may be gone before it has answered, and needn't know.
+  const needed = Math.min(leave.needed, state.live.size)
+  if (leave.acks.size < needed && now < leave.until) return
   state.leave = undefined
   state.ended = true
   Roster.tell(at, { _tag: "LeaveDone" })

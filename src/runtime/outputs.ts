@@ -88,6 +88,7 @@ export class Outputs {
         else names.registered(output.name)
         // Its owner has entered the name: the registry stands for the reservation now.
         reservations.served(output.name)
+        starts.changed(output.name)
         router.changed(output.name, output.before, output.after)
         indexes.changed(output.name, output.before, output.after)
         this.#by.supervisors.changed(output)

@@ -27,9 +27,8 @@ function busy(restart: "transient" | "temporary", gone: () => void) {
     overloaded: () => assert.fail("the mailbox is never full"),
   })
   const definition: AnyDefinition = Busy
-  const decodeInit = (): { ok: boolean; value: unknown } => ({ ok: true, value: undefined })
   const intensity = { max: 5, withinMillis: 10_000 }
-  const hosted = { definition, host: processes, mailboxMax: 10, decodeInit, intensity }
+  const hosted = { definition, host: processes, mailboxMax: 10, intensity }
   const cell: Cell = processes.create(hosted, "Busy/1", 1, undefined)
   processes.boot(cell, undefined, (error) => assert.equal(error, undefined))
   const work = definition.calls.get("work")

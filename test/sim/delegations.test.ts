@@ -86,6 +86,19 @@ describe("a start that another node carries out", () => {
         await once(sim, COUNT)
       })
   })
+
+  test("is found by who asked for it, though the news of it takes longer than the answer", async () => {
+    await simulate({ ...crew, seed: 1 }, async (sim) => {
+      const [a, b] = sim.nodes as unknown as Three
+      sim.link(a, b, { delay: "100 millis" })
+      for (let i = 0; i < 20; i++) {
+        const started = await a.supervisor(Crew).start(Counter, i, i, { at: "b", meta: { i } })
+        assert.equal(started._tag, "Started")
+        assert.deepEqual(a.supervisor(Crew).whereis(Counter, i)?.meta, { i })
+        assert.equal(a.supervisor(Crew).nodeFor(Counter, i), "b")
+      }
+    })
+  })
 })
 
 const crew = { nodes: 3, options: { supervisors: [Crew] } }

@@ -267,6 +267,18 @@ describe("regressions", () => {
         )
       })
   })
+
+  test("nodes that leave one right after the other, or together, wait for nobody who is gone", async () => {
+    for (let seed = 0; seed < 20; seed++)
+      for (const together of [false, true])
+        await simulate({ nodes: 3, seed }, async (sim) => {
+          await sim.converged()
+          const before = sim.now
+          if (together) await Promise.all(sim.nodes.map((node) => node.leave()))
+          else for (const node of sim.nodes) await node.leave()
+          assert.ok(sim.now - before < 500, `${sim.now - before} ms`)
+        })
+  })
 })
 
 describe("what the closest peer gets wrong", () => {

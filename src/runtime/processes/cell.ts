@@ -86,11 +86,6 @@ export interface Hosted {
   readonly host: Host
   readonly mailboxMax: number
   readonly intensity: Intensity
-  /** Reads what a process was started with. */
-  readonly decodeInit: (meta: Uint8Array | undefined) => {
-    readonly ok: boolean
-    readonly value: unknown
-  }
 }
 
 /** One process. */

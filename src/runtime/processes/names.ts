@@ -13,10 +13,10 @@ import * as Restart from "../../core/restart.ts"
 import * as Rings from "../../core/rings.ts"
 import type { Orphan } from "../../core/supervision.ts"
 import { type MovingAlias, REASON_MAX } from "../../wire/message.ts"
-import * as Value from "../../wire/value.ts"
 import type { AnyDefinition } from "../definition.ts"
 import { reasonOf, StartFailed } from "../errors.ts"
 import type { Parts } from "../parts.ts"
+import * as Argument from "./argument.ts"
 import type { Cell, Hosted } from "./cell.ts"
 
 const AT_SIGN = 64
@@ -56,10 +56,6 @@ export class Names {
       host: processes,
       mailboxMax: definition.spec.mailboxMax ?? limits.mailboxMax,
       intensity: definition.spec.intensity ?? intensity,
-      decodeInit: (meta) => {
-        const decoded = meta === undefined ? { value: undefined } : Value.decode(meta)
-        return { ok: decoded !== undefined, value: decoded?.value }
-      },
     })
   }
 
@@ -135,7 +131,7 @@ export class Names {
     over: () => void = () => {},
   ): void {
     const { processes, events } = this.#parts
-    const init = cell.hosted.decodeInit(cell.meta)
+    const init = Argument.decode(cell.meta)
     this.#booting.add(cell.name)
     processes.boot(cell, init.value, (error) => {
       if (error === undefined) {

@@ -10,6 +10,7 @@ import * as Restart from "../../core/restart.ts"
 import { type AnyDefinition, ignore, type Joining, type Method, type Ref } from "../definition.ts"
 import { HandlerCrashed, NoMethod, NoProcess, reasonOf, StartIgnored } from "../errors.ts"
 import type { Platform } from "../platform.ts"
+import * as Argument from "./argument.ts"
 import {
   Cell,
   FROZEN,
@@ -202,7 +203,7 @@ export class Processes implements Host {
     extra.history = decision.history
     extra.stopping = undefined
     cell.status = STARTING
-    const init = cell.hosted.decodeInit(cell.meta)
+    const init = Argument.decode(cell.meta)
     if (!init.ok) return this.#finish(cell, "its start argument can't be read", true)
     // A state function that keeps failing counts as crashing, up to the same limit.
     this.#restart(cell, init.value)

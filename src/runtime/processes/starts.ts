@@ -6,7 +6,6 @@
  */
 import * as Rings from "../../core/rings.ts"
 import type { Data } from "../../wire/message.ts"
-import * as Value from "../../wire/value.ts"
 import * as Annotation from "../annotation.ts"
 import * as Envelope from "../calls/envelope.ts"
 import {
@@ -20,14 +19,15 @@ import {
   StartFailed,
   StartIgnored,
   Timeout,
-  TooLarge,
   UnknownDefinition,
 } from "../errors.ts"
 import * as Failure from "../failure.ts"
 import type { Parts } from "../parts.ts"
 import { Sweep } from "../sweep.ts"
+import * as Argument from "./argument.ts"
 import { Delegations, type Placer } from "./delegations.ts"
 import type { Names } from "./names.ts"
+import { Sightings } from "./sightings.ts"
 
 /** A start under way: one of ours, or one that came from another node. */
 export interface Start {
@@ -82,12 +82,14 @@ export class Starts {
   /** Starts of a name that wait for one under way from here. */
   readonly #here = new Map<string, Array<Start>>()
   readonly #delegations: Delegations
+  readonly #sightings: Sightings
   readonly #placer: Placer
 
   constructor(parts: Parts, names: Names, placer: Placer) {
     this.#parts = parts
     this.#names = names
     this.#placer = placer
+    this.#sightings = new Sightings(parts)
     this.#delegations = new Delegations(parts, () => ++this.#lastId)
     this.#sweep = new Sweep(parts.platform, SWEEP_MILLIS, () => this.#expire())
   }
@@ -124,7 +126,7 @@ export class Starts {
     let meta: Uint8Array | undefined
     let props: Uint8Array | undefined
     try {
-      meta = encoded(name, init, this.#parts.limits.frameBytesMax)
+      meta = Argument.encode(name, init, this.#parts.limits.frameBytesMax)
       props = Annotation.encode(name, options.meta)
     } catch (error) {
       return Promise.reject(error)
@@ -146,7 +148,8 @@ export class Starts {
         done: (error, node) => {
           if (!this.#starts.delete(id)) return
           signal?.removeEventListener("abort", aborted)
-          if (error === undefined) resolve(node)
+          const left = start.deadline - this.#parts.platform.now()
+          if (error === undefined) this.#sightings.await(name, node, left, () => resolve(node))
           else
             reject(
               error instanceof Timeout ? new Timeout(name, "start", timeout, error.outcome) : error,
@@ -251,8 +254,8 @@ export class Starts {
         : this.#names.full
           ? new Overloaded(name, "namesMax", limits.namesMax)
           : undefined
-    const init = hosted?.decodeInit(meta)
-    if (hosted === undefined || problem !== undefined || init?.ok !== true) {
+    const init = Argument.decode(meta)
+    if (hosted === undefined || problem !== undefined || !init.ok) {
       over()
       return start.done(
         problem ?? new NotData(name, "its start argument can't be read", "not-executed"),
@@ -355,6 +358,7 @@ export class Starts {
 
   /** A node is gone: starts are idempotent, so what it was asked is asked again. */
   linkDown(node: string): void {
+    this.#sightings.linkDown(node)
     for (const start of [...this.#starts.values()]) if (start.sentTo === node) this.#retry(start)
   }
 
@@ -375,24 +379,15 @@ export class Starts {
     return this.#starts.size > 0
   }
 
+  /** Something became known of a name. */
+  changed(name: string): void {
+    this.#sightings.changed(name)
+  }
+
   /** The node ends. */
   close(): void {
+    this.#sightings.close()
     for (const start of [...this.#starts.values()])
       start.done(new NodeStopped(start.name, this.#parts.name, "unknown"), "")
   }
-}
-
-/** The start argument as it is kept and sent; undefined for none. */
-function encoded(name: string, init: unknown, frameBytesMax: number): Uint8Array | undefined {
-  if (init === undefined) return undefined
-  let bytes: Uint8Array
-  try {
-    bytes = Value.encode(init)
-  } catch (error) {
-    throw new NotData(name, reasonOf(error), "not-executed")
-  }
-  // Registrations travel several to a frame.
-  const bytesMax = Math.floor(frameBytesMax / 8)
-  if (bytes.length > bytesMax) throw new TooLarge(name, bytes.length, bytesMax)
-  return bytes
 }
