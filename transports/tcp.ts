@@ -28,6 +28,7 @@ import {
   PeerUnreachable,
   type Transport,
 } from "../src/transport.ts"
+import { isSecure } from "./socket/secure.ts"
 
 /**
  * Options of `node:tls`, for listening and dialling alike. `requestCert: true` makes it mutual: then
@@ -50,8 +51,8 @@ export interface TcpOptions {
   /** Encrypts everything; both sides must. Default: none. */
   readonly tls?: TlsOptions
   /**
-   * Whether what nodes say is sealed where it isn't encrypted, so that nobody on the way can change it. False where
-   * the network keeps strangers out, and only if both ends say so. Default: true.
+   * Whether what nodes say is sealed, so that nobody on the way can change it; it is unless both ends say false.
+   * Default: where it leaves this machine and isn't encrypted.
    */
   readonly seal?: boolean
   /** Unsent bytes of one connection from which `write` says false. Default: 1 MiB. */
@@ -199,7 +200,7 @@ class Stream implements Connection {
   constructor(socket: net.Socket, options: TcpOptions) {
     const { tls, seal, highWaterBytes = HIGH_WATER_BYTES } = options
     this.remote = remoteOf(socket)
-    this.secure = tls !== undefined || seal === false
+    this.secure = isSecure(tls !== undefined, seal, socket.remoteAddress ?? "")
     this.#socket = socket
     this.#highWaterBytes = highWaterBytes
     socket.setNoDelay(true)

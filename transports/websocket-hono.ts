@@ -35,8 +35,8 @@ export interface WebSocketRouteOptions {
   /** The origins of the pages that may connect, or `"*"` for all. Default: pages from the very host. */
   readonly origins?: ReadonlyArray<string> | "*"
   /**
-   * Whether what nodes say is sealed where it isn't encrypted, so that nobody on the way can change it. False where
-   * the network keeps strangers out, and only if both ends say so. Default: true.
+   * Whether what nodes say is sealed, so that nobody on the way can change it; it is unless both ends say false,
+   * which may be where the app is reached by `https` only. Default: true.
    */
   readonly seal?: boolean
   /** Bytes of one message that are accepted. Default: 1 MiB. */

@@ -23,6 +23,7 @@ import {
 } from "../src/transport.ts"
 import { dial, type WebSocketClass } from "./socket/dial.ts"
 import { allowed } from "./socket/origin.ts"
+import { isSecure } from "./socket/secure.ts"
 import { type Accept, bun, node, type Server } from "./socket/servers.ts"
 import { MESSAGE_BYTES_MAX } from "./socket/wire.ts"
 
@@ -44,8 +45,8 @@ export interface WebSocketServerOptions {
    */
   readonly origins?: ReadonlyArray<string> | "*"
   /**
-   * Whether what nodes say is sealed where it isn't encrypted, so that nobody on the way can change it. False where
-   * the network keeps strangers out, and only if both ends say so. Default: true.
+   * Whether what nodes say is sealed, so that nobody on the way can change it; it is unless both ends say false.
+   * Default: where it leaves this machine and isn't encrypted.
    */
   readonly seal?: boolean
   /** Bytes of one message that are accepted. Default: 1 MiB. */
@@ -82,7 +83,8 @@ async function listen(
   const scheme = tls === undefined ? "ws" : "wss"
   const name = host.includes(":") ? `[${host}]` : host
   const wires: Accept = {
-    wire: { secure: seal === false || tls !== undefined, windowBytes, messageBytesMax, pingMillis },
+    wire: { windowBytes, messageBytesMax, pingMillis },
+    secure: (remote) => isSecure(tls !== undefined, seal, remote),
     connected: accept,
     judge: (url, origin, requested) => {
       if (new URL(url, "http://localhost").pathname !== path) return 404

@@ -35,8 +35,8 @@ export interface WebSocketOptions {
   /** Subprotocols to ask for. Default: none. */
   readonly protocols?: ReadonlyArray<string>
   /**
-   * Whether what nodes say is sealed where it isn't encrypted, so that nobody on the way can change it. False where
-   * the network keeps strangers out, and only if both ends say so. Default: true.
+   * Whether what nodes say is sealed, so that nobody on the way can change it; it is unless both ends say false.
+   * Default: where it leaves this machine and isn't encrypted.
    */
   readonly seal?: boolean
   /** Bytes of one connection that may be ahead of the reader. At least, and by default, 1 MiB. */

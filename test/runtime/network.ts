@@ -20,8 +20,8 @@ const makes: Readonly<Record<string, () => Network>> = {
     const hub = memoryHub()
     return { at: (address) => ({ transport: memory(hub, { address }) }) }
   },
-  tcp: () => named(() => tcp({ port: 0 }), "a secret"),
-  websocket: () => named(() => webSocketServer({ port: 0 }), "a secret"),
+  tcp: () => named(() => tcp({ port: 0, seal: true }), "a secret"),
+  websocket: () => named(() => webSocketServer({ port: 0, seal: true }), "a secret"),
   "broadcast-channel": () => {
     const name = `network-${count++}`
     return named(() => broadcastChannel({ name }))

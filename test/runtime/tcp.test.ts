@@ -23,7 +23,7 @@ const Counter = Process.define("Counter", {
 const start = (name: string, options: Partial<NodeOptions> = {}): Promise<Node> =>
   startNode({
     name,
-    transport: tcp({ port: 0 }),
+    transport: tcp({ port: 0, seal: true }),
     cookie: "the secret",
     processes: [Counter],
     timing: "local",

@@ -52,7 +52,7 @@ describe("the keys of the seals", () => {
     const [a, b] = await succeed(pair, { ...local("a"), cookie }, { ...local("b"), cookie })
     return [a.keys, b.keys]
   }
-  const open = tcp({ port: 0 })
+  const open = tcp({ port: 0, seal: true })
   const closed = tcp({ port: 0, seal: false })
 
   test("what one side seals with, the other opens with; each direction and connection has its own", async () => {
@@ -77,6 +77,8 @@ describe("the keys of the seals", () => {
       for (const keys of await shaken(mixed)) assert.notEqual(keys, undefined)
     const hub = memoryHub()
     assert.deepEqual(await shaken([memory(hub), memory(hub)]), [undefined, undefined])
+    const local = tcp({ port: 0 })
+    assert.deepEqual(await shaken([local, local]), [undefined, undefined])
     const [a, b] = await shaken([open, open], "")
     assert.ok(a !== undefined && b !== undefined, "an empty cookie is one")
   })
@@ -95,7 +97,7 @@ for (const [name, make] of networks) {
         { ...local("b", { epoch: 2 ** 53 - 1 }), timer: timers.timer },
       )
       assert.equal(timers.pending, 0)
-      const features = name === "memory" ? ["secure"] : []
+      const features = ["secure"]
       assert.deepEqual(a.peer, { ...identity("b"), epoch: 2 ** 53 - 1, features })
       assert.deepEqual(b.peer, { ...identity("a"), epoch: 3, features })
       assert.equal(a.rest.length + b.rest.length, 0)
@@ -184,7 +186,7 @@ for (const [name, make] of networks) {
       const older = local("b", { minor: 1, features: ["trace", "relay"] })
       const [a, b] = await succeed(pair, newer, older)
       assert.deepEqual([a.peer.minor, b.peer.minor], [1, 1])
-      const features = name === "memory" ? ["trace", "secure"] : ["trace"]
+      const features = ["trace", "secure"]
       assert.deepEqual([a.peer.features, b.peer.features], [features, features])
     })
 

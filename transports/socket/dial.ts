@@ -4,6 +4,7 @@
  * @module
  */
 import { type Connection, type DialFailure, PeerUnreachable } from "../../src/transport.ts"
+import { isSecure } from "./secure.ts"
 import { Wire } from "./wire.ts"
 
 /** The class of the host's WebSockets, or one like it. */
@@ -84,7 +85,7 @@ export function dial(
         },
         {
           remote: address,
-          secure: seal === false || address.startsWith("wss:"),
+          secure: isSecure(address.startsWith("wss:"), seal, new URL(address).hostname),
           windowBytes,
           messageBytesMax,
         },

@@ -18,7 +18,9 @@ export interface Place {
 
 /** What becomes of those who come. */
 export interface Accept {
-  readonly wire: Omit<WireOptions, "remote">
+  readonly wire: Omit<WireOptions, "remote" | "secure">
+  /** Whether nobody else can change what comes from there. */
+  readonly secure: (remote: string) => boolean
   readonly connected: (connection: Connection) => void
   /** The HTTP status with which a request is refused; undefined when it isn't. */
   readonly judge: (
@@ -88,13 +90,14 @@ export async function bun(
       // Whether a quiet peer is there is for the membership to say.
       idleTimeout: 0,
       open: (socket) => {
+        const { remoteAddress: remote } = socket
         const wire = new Wire(
           {
             send: (bytes) => void socket.send(bytes),
             close: (code, reason) => socket.close(code, reason),
             terminate: () => socket.terminate(),
           },
-          { ...to.wire, remote: socket.remoteAddress },
+          { ...to.wire, remote, secure: to.secure(remote) },
         )
         socket.data.wire = wire
         to.connected(wire.stream)
@@ -140,13 +143,14 @@ export async function node(
       return raw.end(`HTTP/1.1 ${status} ${http.STATUS_CODES[status]}\r\nConnection: close\r\n\r\n`)
     sockets.handleUpgrade(request, raw, head, (socket) => {
       socket.binaryType = "arraybuffer"
+      const remote = `${request.socket.remoteAddress}:${request.socket.remotePort}`
       const wire = new Wire(
         {
           send: (bytes) => socket.send(bytes),
           close: (code, reason) => socket.close(code, reason),
           terminate: () => socket.terminate(),
         },
-        { ...to.wire, remote: `${request.socket.remoteAddress}:${request.socket.remotePort}` },
+        { ...to.wire, remote, secure: to.secure(request.socket.remoteAddress ?? "") },
       )
       socket.on("message", (data, binary) => wire.message(binary ? data : data.toString()))
       socket.on("error", () => {})

@@ -1,5 +1,5 @@
 /**
- * The transport that benchmarks between OS processes run over: `--transport tcp|websocket`.
+ * The transport that benchmarks between OS processes run over: `--transport tcp|tcp-sealed|websocket`.
  *
  * @module
  */
@@ -7,8 +7,16 @@ import type { Transport } from "../../../src/transport.ts"
 import { tcp } from "../../../transports/tcp.ts"
 import { webSocketServer } from "../../../transports/websocket-server.ts"
 
+const transports: Readonly<Record<string, () => Transport>> = {
+  tcp: () => tcp({ port: 0 }),
+  "tcp-sealed": () => tcp({ port: 0, seal: true }),
+  websocket: () => webSocketServer({ port: 0 }),
+}
+
 /** A node's transport, at a port of its own. */
 export function transport(): Transport {
   const { BENCH_TRANSPORT: name = "tcp" } = process.env
-  return name === "websocket" ? webSocketServer({ port: 0 }) : tcp({ port: 0 })
+  const make = transports[name]
+  if (make === undefined) throw new Error(`--transport is one of ${Object.keys(transports)}`)
+  return make()
 }
