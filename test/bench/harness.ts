@@ -137,10 +137,15 @@ export function heapBytes(): number {
  * file of this directory, given without its ending ("echo" for echo.ts).
  */
 export function command(file: string): readonly [string, ...ReadonlyArray<string>] {
-  const ending = import.meta.url.endsWith(".ts") ? "ts" : "js"
-  const path = fileURLToPath(new URL(`./${file}.${ending}`, import.meta.url))
+  const path = fileURLToPath(program(file))
   const flags = here().runtime === "deno" ? ["run", "--allow-all", "--no-check"] : []
   return [process.execPath, ...flags, path]
+}
+
+/** A program of this directory, given without its ending. */
+export function program(file: string): URL {
+  const ending = import.meta.url.endsWith(".ts") ? "ts" : "js"
+  return new URL(`./${file}.${ending}`, import.meta.url)
 }
 
 /** Runs a benchmark and prints it: a line of JSON, or a table for people. */

@@ -1,4 +1,4 @@
-// Starts a benchmark: node test/bench/run.mjs NAME [--json] [--runtime bun|deno|node] [--transport tcp|tcp-sealed|websocket]
+// Starts a benchmark: node test/bench/run.mjs NAME [--json] [--runtime bun|deno|node] [--transport tcp|tcp-sealed|websocket|broadcast-channel]
 // Plain JavaScript, because Node 20 can't run TypeScript: there the benchmarks are compiled first.
 import { spawn, spawnSync } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs"
@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
-const usage = `usage: npm run bench -- NAME [--json] [--runtime bun|deno|node] [--transport tcp|tcp-sealed|websocket]\nNAME: ${names()}`
+const usage = `usage: npm run bench -- NAME [--json] [--runtime bun|deno|node] [--transport tcp|tcp-sealed|websocket|broadcast-channel]\nNAME: ${names()}`
 
 const { values, positionals } = parse()
 const name = positionals[0]
@@ -16,7 +16,7 @@ if (!name || positionals.length > 1 || !existsSync(source(name))) fail(usage)
 const [command, ...args] = launch(values.runtime)
 if (values.json) args.push("--json")
 // (Only benchmarks between OS processes have a choice: calls-remote and pubsub.)
-if (!["tcp", "tcp-sealed", "websocket"].includes(values.transport)) fail(usage)
+if (!["tcp", "tcp-sealed", "websocket", "broadcast-channel"].includes(values.transport)) fail(usage)
 const env = { ...process.env, BENCH_TRANSPORT: values.transport }
 const child = spawn(command, [...args, name], { cwd: root, stdio: "inherit", env })
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal))

@@ -1,15 +1,17 @@
 /**
- * The transport that benchmarks between OS processes run over: `--transport tcp|tcp-sealed|websocket`.
+ * The transport that benchmarks between OS processes (between threads, the last) run over: `--transport tcp|tcp-sealed|websocket|broadcast-channel`.
  *
  * @module
  */
 import type { Transport } from "../../../src/transport.ts"
+import { broadcastChannel } from "../../../transports/broadcast-channel.ts"
 import { tcp } from "../../../transports/tcp.ts"
 import { webSocketServer } from "../../../transports/websocket-server.ts"
 
 const transports: Readonly<Record<string, () => Transport>> = {
   tcp: () => tcp({ port: 0 }),
   "tcp-sealed": () => tcp({ port: 0, seal: true }),
+  "broadcast-channel": () => broadcastChannel({ name: "bench" }),
   websocket: () => webSocketServer({ port: 0 }),
 }
 
