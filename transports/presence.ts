@@ -20,13 +20,14 @@ interface LockManager {
 
 /** The presence of one, and what it wants to know of others, whose locks are named `PREFIX/ID`. */
 export class Presence {
-  /** Whether the host has locks. */
-  readonly locks: boolean
+  /** Whether the host has locks, and gives them. */
+  locks: boolean
   readonly #prefix: string
   readonly #gone: (id: string) => void
   readonly #manager: LockManager | undefined
   readonly #watched = new Map<string, AbortController>()
-  #release: (() => void) | undefined
+  #held: Promise<void> | undefined
+  #release: () => void = () => {}
 
   /** `gone` is told of each that is watched, once it is gone. */
   constructor(prefix: string, gone: (id: string) => void) {
@@ -37,19 +38,27 @@ export class Presence {
   }
 
   /** From now on `id` is there. Resolves when others can know that. */
-  async hold(id: string): Promise<void> {
-    const request = this.#manager?.request.bind(this.#manager)
-    if (request === undefined || this.#release !== undefined) return
-    await new Promise<void>((resolve) => {
-      const held = new Promise<void>((release) => {
+  hold(id: string): Promise<void> {
+    this.#held ??= this.#hold(id)
+    return this.#held
+  }
+
+  #hold(id: string): Promise<void> {
+    const manager = this.#manager
+    if (manager === undefined) return Promise.resolve()
+    return new Promise<void>((resolve) => {
+      const over = new Promise<void>((release) => {
         this.#release = release
       })
       const granted = (): Promise<void> => {
         resolve()
-        return held
+        return over
       }
-      // Where locks are denied, as in a sandboxed frame, it goes without.
-      request(this.#name(id), { mode: "exclusive" }, granted).catch(() => resolve())
+      manager.request(this.#name(id), { mode: "exclusive" }, granted).catch(() => {
+        // Where locks are denied, as in a sandboxed frame, it goes without.
+        this.locks = false
+        resolve()
+      })
     })
   }
 
@@ -88,8 +97,8 @@ export class Presence {
 
   /** It isn't there any more, and nobody is of interest. */
   close(): void {
-    this.#release?.()
-    this.#release = undefined
+    this.#release()
+    this.#held = undefined
     for (const id of [...this.#watched.keys()]) this.unwatch(id)
   }
 
