@@ -46,6 +46,7 @@ import { Names } from "./processes/names.ts"
 import { Processes } from "./processes/processes.ts"
 import { Starts } from "./processes/starts.ts"
 import { Stops } from "./processes/stops.ts"
+import type { Wills } from "./processes/wills.ts"
 import type { AnyDefinition as Supervisor } from "./supervisors/supervisor.ts"
 import { Handle } from "./supervisors/supervisorref.ts"
 import { Supervisors } from "./supervisors/supervisors.ts"
@@ -107,12 +108,15 @@ export class Engine implements Parts {
   readonly topics: Topics
   readonly functions: Functions
   readonly discoveries: Discoveries
+  readonly wills: Wills
   /** Set by whoever runs the node. */
   readonly life: Life = { onReady: () => {}, onLeft: () => {}, onConflict: () => {} }
   readonly #options: EngineOptions
   readonly #outputs: Outputs
   #driver: Driver | undefined
   #address = ""
+  /** Ends what is to be done when the host ends. */
+  #stay: () => void = () => {}
   #closed = false
 
   constructor(options: EngineOptions) {
@@ -146,6 +150,7 @@ export class Engine implements Parts {
     for (const supervisor of options.supervisors) listen(this, supervisor)
     const { router, memberships } = this
     const mover = new Mover(this, { names, router, memberships })
+    this.wills = mover.wills
     const conflicts = new Conflicts(this, { ...this, router, memberships })
     this.#outputs = new Outputs(this, { ...this, mover, conflicts })
     const inbox = new Inbox(this, { ...this, mover })
@@ -239,6 +244,8 @@ export class Engine implements Parts {
 
   /** Listens and lets the core join; the core then says when it is ready. Rejects AddressUnavailable. */
   async open(): Promise<void> {
+    // Before the transport, which says at its end that nothing more follows.
+    this.#stay = this.platform.ending?.(() => this.#dying()) ?? this.#stay
     this.#address = await this.links.listen()
     this.#driver = new Driver(
       this.platform,
@@ -252,10 +259,15 @@ export class Engine implements Parts {
     this.discoveries.start()
   }
 
+  #dying(): void {
+    if (!this.#closed && this.#driver !== undefined) this.wills.write()
+  }
+
   /** Ends everything at once; resolves when the transport listens no more. */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    this.#stay()
     this.discoveries.close()
     this.#driver?.close()
     this.calls.close((call) => this.#ended(call))

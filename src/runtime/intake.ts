@@ -67,6 +67,8 @@ export class Intake {
         return starts.answered(message.id, Failure.fromWire(message.error) as Error, "")
       case "State":
         return mover.install(message)
+      case "Will":
+        return mover.wills.receive(from, message)
       case "Fence":
         return router.fences.pass(message.id, message.origin, message.name)
       case "Fenced":

@@ -85,7 +85,10 @@ export class Outputs {
     switch (output._tag) {
       case "Changed":
         if (output.after === undefined) registrations.gone(output.name)
-        else names.registered(output.name)
+        else {
+          names.registered(output.name)
+          this.#by.mover.wills.served(output.name, output.after.table.owner)
+        }
         // Its owner has entered the name: the registry stands for the reservation now.
         reservations.served(output.name)
         starts.changed(output.name)

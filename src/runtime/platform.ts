@@ -18,6 +18,11 @@ export interface Platform {
   readonly defer: (f: () => void) => void
   /** Uniform random bytes fit for nonces. */
   readonly randomBytes: (count: number) => Uint8Array
+  /**
+   * Runs `f` when everything here is about to be gone without being asked, if the host tells: it must be done when it
+   * returns. Those that came first run first. The result undoes that. Default: it is never told.
+   */
+  readonly ending?: (f: () => void) => () => void
 }
 
 /** The real machine. */
@@ -31,6 +36,7 @@ export const live: Platform = {
   },
   defer: deferring(),
   randomBytes: (count) => crypto.getRandomValues(new Uint8Array(count)),
+  ending,
 }
 
 /** The platform a node is started on: the live one unless a simulation provides another. */
@@ -42,6 +48,22 @@ function deferring(): (f: () => void) => void {
   const host = globalThis as { setImmediate?: (f: () => void) => unknown }
   if (typeof host.setImmediate === "function") return (f) => void host.setImmediate?.(f)
   return (f) => void setTimeout(f, 0)
+}
+
+/** A page is closed, or goes to another one. */
+function ending(f: () => void): () => void {
+  const page = globalThis as unknown as {
+    readonly document?: unknown
+    addEventListener(type: "pagehide", run: (event: Event) => void): void
+    removeEventListener(type: "pagehide", run: (event: Event) => void): void
+  }
+  if (page.document === undefined) return () => {}
+  const hidden = (event: Event): void => {
+    // One that may come back is only asleep.
+    if ((event as { readonly persisted?: boolean }).persisted !== true) f()
+  }
+  page.addEventListener("pagehide", hidden)
+  return () => page.removeEventListener("pagehide", hidden)
 }
 
 /** A uniform random uint32. */

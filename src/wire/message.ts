@@ -257,6 +257,8 @@ export type Data =
   /** Everything that the sender sent for this name before has been passed on to where it lives now. */
   | { readonly _tag: "Fence"; readonly id: number; readonly origin: string; readonly name: string }
   | { readonly _tag: "Fenced"; readonly id: number }
+  /** The sender is about to be gone: this is what it has, and the receiver is heir of. */
+  | { readonly _tag: "Will"; readonly processes: ReadonlyArray<MovingProcess> }
 
 const millis = uint
 const timer: Codec<MovingTimer> = struct({
@@ -307,4 +309,5 @@ export const data: Codec<Data> = union({
   State: struct({ slot: uint, generation: uint, processes: array(moving, LIST_MAX) }),
   Fence: struct({ id: uint, origin: node, name }),
   Fenced: struct({ id: uint }),
+  Will: struct({ processes: array(moving, LIST_MAX) }),
 }) as Codec<Data>

@@ -38,6 +38,22 @@ if (installed)
       for (const page of [b, c]) assert.deepEqual(await ask(page, "counts", keys), ones)
     })
 
+    test("lose none either when one is closed just so: it has time for a last word", async () => {
+      await using chromium = await window(entry)
+      const [a, b, c] = (await Promise.all(
+        ["a", "b", "c"].map((name) => chromium.open({ name, channel: "app" })),
+      )) as [Page, Page, Page]
+      await settled([a, b, c], ["a", "b", "c"])
+      await counters(a)
+      const homes = await ask(b, "homes", keys)
+      assert.ok(homes.includes("a"))
+      await a.close({ runBeforeUnload: true })
+      await settled([b, c], ["b", "c"])
+      await live(b, keys, ["b", "c"])
+      await live(c, keys, ["b", "c"])
+      for (const page of [b, c]) assert.deepEqual(await ask(page, "counts", keys), ones)
+    })
+
     test("take over what a tab had whose renderer was killed, at once", async () => {
       await using chromium = await window(entry)
       const [a, b, c] = (await Promise.all(
@@ -122,6 +138,13 @@ if (installed)
       await a.close()
       await settled([b], ["b", "server"])
       assert.deepEqual(await ask(b, "counts", keys), ones)
+
+      // One that is closed just so has time for a last word over its WebSocket as well.
+      const alone = new Promise<void>((resolve) => server.on({ MemberDown: () => resolve() }))
+      await b.close({ runBeforeUnload: true })
+      await alone
+      for (const [i, key] of keys.entries())
+        assert.equal(await server.ref(Counter, key).get(), i + 1)
     })
   })
 

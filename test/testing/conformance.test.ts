@@ -18,9 +18,7 @@ import { memory, memoryHub } from "../../transports/memory.ts"
 const TURNS_MAX = 3_000
 
 /** The first of the suite's tests that fails with a transport, or never ends. */
-async function complaint(
-  flawed: (transport: Transport) => Transport,
-): Promise<string | undefined> {
+async function complaint(flawed: (transport: Transport) => Transport): Promise<string | undefined> {
   const tests: Array<readonly [string, () => Promise<void>]> = []
   const runner = {
     test: (name: string, run: () => Promise<void>) => tests.push([name, run]),

@@ -15,6 +15,7 @@ import type { Parts } from "../parts.ts"
 import { type Cell, type Hosted, more, STARTING, STOPPED, take } from "./cell.ts"
 import type { Names } from "./names.ts"
 import * as States from "./states.ts"
+import { Wills } from "./wills.ts"
 
 type Freeze = Extract<Cluster.Output, { readonly _tag: "Freeze" }>
 
@@ -42,6 +43,7 @@ export interface Belongings {
 
 /** The slots on their way from and to one node. */
 export class Mover {
+  readonly wills: Wills
   readonly #parts: Parts
   readonly #names: Names
   readonly #router: Router
@@ -58,6 +60,10 @@ export class Mover {
     this.#names = names
     this.#router = router
     this.#memberships = memberships
+    const { platform, limits } = parts
+    this.wills = new Wills(parts, (cell) =>
+      this.#packOne(cell, platform.now(), true, limits.frameBytesMax - FRAME_BYTES),
+    )
   }
 
   // --- leaving this node -------------------------------------------------------------------------
@@ -327,12 +333,24 @@ export class Mover {
       const gone = hosted === undefined || hosted.definition.spec.restart === "temporary"
       const here = this.#names.booting(name) || this.#names.here(name) !== undefined
       if (gone || here) over()
-      else {
+      else if (this.#inherit(hosted, orphan)) {
+        names.push(name)
+        over()
+      } else {
         names.push(name)
         this.#names.boot(processes.create(hosted, name, generation, meta), orphan, over)
       }
     }
     if (names.length > 0) events.emit({ _tag: "TakenOver", from, processes: names })
+  }
+
+  /** Goes on with what its last node has left of a process; false when that is nothing, or of no use. */
+  #inherit(hosted: Hosted, { name, generation }: Orphan): boolean {
+    const moving = this.wills.take(name)
+    const cell = moving && this.#unpack(hosted, moving, generation)
+    if (moving === undefined || cell === undefined) return false
+    this.#serve(cell, moving)
+    return true
   }
 
   #tell(tag: "HandoffStarted" | "HandoffEnded", to: string, cells: ReadonlyArray<Cell>): void {
