@@ -30,6 +30,11 @@ export interface StreamOptions {
   readonly over?: () => void
   /** Bytes that may be ahead of the reader, from which `write` says false. At least, and by default, 1 MiB. */
   readonly windowBytes?: number
+  /**
+   * Bytes that each message counts for at least, on mediums that hold only so many of them. Both ends must say the
+   * same. Default: 0.
+   */
+  readonly messageBytesMin?: number
   /** Whether everybody on the medium gets what is sent to one; see `Connection.bus`. */
   readonly bus?: boolean
   /** Whether nobody else can change what is sent; see `Connection.secure`. */
@@ -52,6 +57,7 @@ export class Stream implements Connection {
   readonly secure: boolean
   readonly #options: StreamOptions
   readonly #windowBytes: number
+  readonly #messageBytesMin: number
   readonly #defer: (f: () => void) => void
   #handlers: Handlers | undefined
   #inbox: Array<Uint8Array> = []
@@ -74,13 +80,14 @@ export class Stream implements Connection {
     this.secure = options.secure ?? false
     this.#options = options
     this.#windowBytes = Math.max(options.windowBytes ?? 0, WINDOW_BYTES)
+    this.#messageBytesMin = options.messageBytesMin ?? 0
     this.#defer = options.defer ?? soon
   }
 
   write(bytes: Uint8Array): boolean {
     if (this.#over !== undefined) return false
     if (bytes.length > 0) {
-      this.#ahead += bytes.length
+      this.#ahead += this.#cost(bytes)
       this.#options.send({ _tag: "Data", bytes })
     }
     this.#full ||= this.#ahead >= this.#windowBytes
@@ -144,6 +151,10 @@ export class Stream implements Connection {
     this.#schedule()
   }
 
+  #cost({ length }: Uint8Array): number {
+    return Math.max(length, this.#messageBytesMin)
+  }
+
   /** This side wants no more of it. */
   #part(reason: CloseReason, last: Segment): void {
     if (this.#told) return
@@ -180,7 +191,7 @@ export class Stream implements Connection {
     while (this.#handlers !== undefined && this.#head < this.#inbox.length) {
       const bytes = this.#inbox[this.#head++] as Uint8Array
       this.#inboxBytes -= bytes.length
-      this.#consumed += bytes.length
+      this.#consumed += this.#cost(bytes)
       this.#handlers.data(bytes)
     }
     this.#inbox.splice(0, this.#head)

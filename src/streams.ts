@@ -25,6 +25,7 @@ export interface StreamsOptions {
   readonly windowBytes?: number | undefined
   readonly bus?: boolean
   readonly secure?: boolean
+  readonly messageBytesMin?: number
 }
 
 /** Streams over one medium to one other end; more than these are refused. */
@@ -124,12 +125,13 @@ export class Streams {
   }
 
   #make(n: number, own: boolean): Stream {
-    const { remote, post, windowBytes, bus = false, secure = false } = this.#options
+    const { remote, post, windowBytes, ...more } = this.#options
     const streams = own ? this.#opened : this.#accepted
     const stream = new Stream({
       remote,
-      bus,
-      secure,
+      bus: more.bus ?? false,
+      secure: more.secure ?? false,
+      messageBytesMin: more.messageBytesMin ?? 0,
       ...(windowBytes === undefined ? {} : { windowBytes }),
       send: (segment) => post({ ...segment, n, own }),
       over: () => {

@@ -43,6 +43,8 @@ export interface BroadcastChannelOptions {
 }
 
 const ANSWER_MILLIS = 500
+/** Sixteen posts to one reader are ahead of it at most: Deno drops what is more than 256 behind. */
+const MESSAGE_BYTES_MIN = 16 * 1024
 const TEXT = /^[^/\s]{1,128}$/
 /** A channel that was opened right after the program's last one was closed doesn't take posts, on Deno. */
 const FAILURES_MAX = 10
@@ -363,6 +365,7 @@ class Bus {
       windowBytes: this.#windowBytes,
       bus: true,
       secure: true,
+      messageBytesMin: MESSAGE_BYTES_MIN,
     })
     streams.accept = this.#accept
     this.#streams.set(other, streams)
