@@ -35,10 +35,7 @@ export interface BroadcastChannelOptions {
   readonly name: string
   /** Bytes of one connection that may be ahead of the reader. At least, and by default, 1 MiB. */
   readonly windowBytes?: number
-  /**
-   * Who doesn't answer a dial for so long isn't there: tabs answer at once, also those that nobody sees.
-   * Milliseconds; default 500.
-   */
+  /** Who doesn't answer a dial for so many milliseconds isn't there: unseen tabs answer too. Default: 500. */
   readonly answerMillis?: number
 }
 

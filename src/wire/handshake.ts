@@ -28,6 +28,7 @@ import type { Connection } from "../transport.ts"
 import { Exchange, Stop, type Timer } from "./exchange.ts"
 import * as Greeting from "./greeting.ts"
 import { type Identity, KIND, type Rejection } from "./greeting.ts"
+import * as Mac from "./mac.ts"
 import * as Proof from "./proof.ts"
 import * as Seal from "./seal.ts"
 
@@ -182,6 +183,8 @@ const UNPROVEN: ReadonlySet<Rejection> = new Set<Rejection>([
 
 /** The feature of a node whose end of the connection nobody else can reach: it needs no seals. */
 const SECURE = "secure"
+/** That of a node that seals with the faster algorithm. */
+const GMAC = "gmac"
 
 class Session {
   /** The bodies of both greetings, once they are known: what the proofs are about. */
@@ -196,10 +199,12 @@ class Session {
 
   constructor(exchange: Exchange, local: Local, role: Role) {
     const { identity } = local
-    const features = [...(identity.features ?? []), SECURE]
+    const features = [...(identity.features ?? [])]
+    if (exchange.connection.secure === true) features.push(SECURE)
+    if (Mac.fast()) features.push(GMAC)
     this.#exchange = exchange
     this.#local = local
-    this.#identity = exchange.connection.secure === true ? { ...identity, features } : identity
+    this.#identity = { ...identity, features }
     this.#role = role
   }
 
@@ -264,7 +269,8 @@ class Session {
   /** The keys of the seals; undefined when there are to be none. */
   async keys(peer: Peer): Promise<Seal.Keys | undefined> {
     if (this.#local.cookie === undefined || peer.features.includes(SECURE)) return undefined
-    return Seal.keys(await this.prove("seals"), this.#role)
+    const algorithm = peer.features.includes(GMAC) ? "gmac" : "siphash"
+    return Seal.keys(await this.prove("seals"), this.#role, algorithm)
   }
 
   /** Throws unless `body` carries the proof of `role`. */

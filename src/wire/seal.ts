@@ -5,7 +5,7 @@
  * What one side writes in one go is cut into records, each a frame of its own in the sense of `frame.ts`:
  *
  * ```text
- * length, u32 │ tag, 8 bytes: SipHash-2-4(key, number of the record, content) │ content, up to 64 KiB
+ * length, u32 │ code of the record's number and content: see mac.ts │ content, up to 64 KiB
  * ```
  *
  * The contents of all records together are the stream of frames. Each direction has a key of its own, which both
@@ -16,10 +16,13 @@
  */
 import { Writer } from "./bytes.ts"
 import * as Frame from "./frame.ts"
-import { KEY_BYTES, SipHash } from "./siphash.ts"
+import * as Mac from "./mac.ts"
+import * as Proof from "./proof.ts"
+import { KEY_BYTES } from "./siphash.ts"
 
-/** The keys of one connection. */
+/** How one connection is sealed. */
 export interface Keys {
+  readonly algorithm: Mac.Algorithm
   /** For what this side writes. */
   readonly out: Uint8Array
   /** For what this side reads. */
@@ -29,29 +32,25 @@ export interface Keys {
 /** The most bytes of a record's content. */
 export const RECORD_BYTES_MAX: number = 64 * 1024
 
-const TAG_BYTES = 8
-const OVERHEAD_BYTES = Frame.HEADER_BYTES + TAG_BYTES
-
 /** Seals what is written. */
 export class Sealer {
-  readonly #hash: SipHash
+  readonly #mac: Mac.Mac
   readonly #writer: Writer = new Writer(16 * 1024)
   #record = 0
 
-  constructor(key: Uint8Array) {
-    this.#hash = new SipHash(key)
+  constructor(keys: Keys) {
+    this.#mac = Mac.make(keys.algorithm, keys.out)
   }
 
   /** What goes over the connection in the place of `bytes`. */
   seal(bytes: Uint8Array): Uint8Array {
     const writer = this.#writer
-    writer.reserve(bytes.length + Math.ceil(bytes.length / RECORD_BYTES_MAX) * OVERHEAD_BYTES)
+    const records = Math.ceil(bytes.length / RECORD_BYTES_MAX)
+    writer.reserve(bytes.length + records * (Frame.HEADER_BYTES + this.#mac.bytes))
     for (let start = 0; start < bytes.length; start += RECORD_BYTES_MAX) {
       const end = Math.min(start + RECORD_BYTES_MAX, bytes.length)
       const at = Frame.begin(writer)
-      this.#hash.hash(this.#record++, bytes, start, end)
-      writer.u32(this.#hash.low)
-      writer.u32(this.#hash.high)
+      writer.raw(this.#mac.compute(this.#record++, bytes, start, end))
       writer.raw(bytes.subarray(start, end))
       Frame.end(writer, at)
     }
@@ -61,17 +60,17 @@ export class Sealer {
 
 /** Breaks the seals of what comes, if they are whole. */
 export class Unsealer {
-  readonly #hash: SipHash
+  readonly #mac: Mac.Mac
   readonly #records: Frame.Deframer
   readonly #content: (bytes: Uint8Array) => void
   #record = 0
   #broken = false
 
   /** `content` gets what was sealed, as it comes. */
-  constructor(key: Uint8Array, content: (bytes: Uint8Array) => void) {
-    this.#hash = new SipHash(key)
+  constructor(keys: Keys, content: (bytes: Uint8Array) => void) {
+    this.#mac = Mac.make(keys.algorithm, keys.in)
     this.#content = content
-    this.#records = new Frame.Deframer(RECORD_BYTES_MAX + TAG_BYTES, (buffer, start, end) =>
+    this.#records = new Frame.Deframer(RECORD_BYTES_MAX + this.#mac.bytes, (buffer, start, end) =>
       this.#open(buffer, start, end),
     )
   }
@@ -87,18 +86,12 @@ export class Unsealer {
   }
 
   #open(buffer: Uint8Array, start: number, end: number): void {
-    const at = start + TAG_BYTES
+    const at = start + this.#mac.bytes
     if (this.#broken) return
     // An empty record would cost its reader more than its writer.
     if (at >= end) return this.#break()
-    this.#hash.hash(this.#record++, buffer, at, end)
-    const { low, high } = this.#hash
-    let difference = 0
-    for (let i = 0; i < 4; i++) {
-      difference |= buffer[start + i]! ^ ((low >>> (8 * i)) & 0xff)
-      difference |= buffer[start + 4 + i]! ^ ((high >>> (8 * i)) & 0xff)
-    }
-    if (difference !== 0) return this.#break()
+    const code = this.#mac.compute(this.#record++, buffer, at, end)
+    if (!Proof.equal(code, buffer.subarray(start, at))) return this.#break()
     this.#content(buffer.subarray(at, end))
   }
 
@@ -109,7 +102,13 @@ export class Unsealer {
 }
 
 /** The keys that a secret of twice {@link KEY_BYTES} gives, for the side that dialled or the one that was. */
-export function keys(secret: Uint8Array, side: "dialler" | "acceptor"): Keys {
+export function keys(
+  secret: Uint8Array,
+  side: "dialler" | "acceptor",
+  algorithm: Mac.Algorithm,
+): Keys {
   const [dialler, acceptor] = [secret.slice(0, KEY_BYTES), secret.slice(KEY_BYTES, 2 * KEY_BYTES)]
-  return side === "dialler" ? { out: dialler, in: acceptor } : { out: acceptor, in: dialler }
+  return side === "dialler"
+    ? { algorithm, out: dialler, in: acceptor }
+    : { algorithm, out: acceptor, in: dialler }
 }

@@ -148,7 +148,7 @@ describe("members that go wrong", () => {
     const over = new Promise<void>((resolve) => {
       connection.receive({ data: () => {}, drain: () => {}, close: () => resolve() })
     })
-    const sealer = new Sealer((keys as Keys).out)
+    const sealer = new Sealer(keys as Keys)
     return { write: (bytes) => void connection.write(sealer.seal(bytes)), over }
   }
 

@@ -295,7 +295,7 @@ async function rave(
     timer: live.timer,
     randomBytes: live.randomBytes,
   })
-  const sealer = keys && new Sealer(keys.out)
+  const sealer = keys && new Sealer(keys)
   let open = true
   const closed = new Promise<void>((resolve) =>
     connection.receive({

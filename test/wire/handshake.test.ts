@@ -97,7 +97,7 @@ for (const [name, make] of networks) {
         { ...local("b", { epoch: 2 ** 53 - 1 }), timer: timers.timer },
       )
       assert.equal(timers.pending, 0)
-      const features = ["secure"]
+      const features = ["secure", "gmac"]
       assert.deepEqual(a.peer, { ...identity("b"), epoch: 2 ** 53 - 1, features })
       assert.deepEqual(b.peer, { ...identity("a"), epoch: 3, features })
       assert.equal(a.rest.length + b.rest.length, 0)
@@ -186,7 +186,7 @@ for (const [name, make] of networks) {
       const older = local("b", { minor: 1, features: ["trace", "relay"] })
       const [a, b] = await succeed(pair, newer, older)
       assert.deepEqual([a.peer.minor, b.peer.minor], [1, 1])
-      const features = ["trace", "secure"]
+      const features = ["trace", "secure", "gmac"]
       assert.deepEqual([a.peer.features, b.peer.features], [features, features])
     })
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import fc from "fast-check"
+import * as Mac from "../../src/wire/mac.ts"
 import * as Seal from "../../src/wire/seal.ts"
 import { SipHash } from "../../src/wire/siphash.ts"
 
@@ -50,95 +51,100 @@ describe("SipHash", () => {
   })
 })
 
-describe("seals", () => {
-  test("what was sealed comes through, however the connection cuts it", () => {
-    fc.assert(
-      fc.property(writes, cuts, (said, places) => {
-        const { push, heard } = unsealer()
-        for (const chunk of cut(sealed(said), places)) assert.ok(push(chunk))
-        assert.deepEqual(heard(), joined(said))
-      }),
-    )
-  })
+for (const algorithm of Mac.fast() ? (["siphash", "gmac"] as const) : (["siphash"] as const))
+  describe(`seals with ${algorithm}`, () => {
+    const keys: Seal.Keys = { algorithm, out: key, in: key }
+    const overhead = 4 + Mac.make(algorithm, key).bytes
 
-  test("a long write takes several records, and is the same afterwards", () => {
-    for (const length of [1, -1, 0].map((more) => 2 * Seal.RECORD_BYTES_MAX + more)) {
-      const { push, heard } = unsealer()
-      const said = Uint8Array.from({ length }, (_, i) => i * 31)
-      const bytes = new Seal.Sealer(key).seal(said)
-      assert.equal(bytes.length, length + 12 * Math.ceil(length / Seal.RECORD_BYTES_MAX))
-      assert.ok(push(bytes))
-      assert.deepEqual(heard(), said)
-    }
-  })
+    test("what was sealed comes through, however the connection cuts it", () => {
+      fc.assert(
+        fc.property(writes, cuts, (said, places) => {
+          const { push, heard } = unsealer(keys)
+          for (const chunk of cut(sealed(said, keys), places)) assert.ok(push(chunk))
+          assert.deepEqual(heard(), joined(said))
+        }),
+      )
+    })
 
-  test("of a stream that was changed only whole records before the change come through", () => {
-    const change = fc.record({ at: fc.nat(), bit: fc.nat(7) })
-    fc.assert(
-      fc.property(writes, cuts, change, (said, places, { at, bit }) => {
-        const stream = sealed(said)
-        fc.pre(stream.length > 0)
-        const where = at % stream.length
-        const changed = stream.map((byte, i) => (i === where ? byte ^ (1 << bit) : byte))
-        const { push, heard } = unsealer()
-        const answers = cut(changed, places).map(push)
-        // A length that became larger is still waited for: then nothing came through that was changed either.
-        const intact = heard()
-        assert.ok(intact.length <= before(said, where))
-        assert.deepEqual(intact, joined(said).subarray(0, intact.length))
-        const broken = answers.indexOf(false)
-        if (broken >= 0) {
-          assert.ok(answers.slice(broken).every((answer) => !answer))
-          assert.equal(push(sealed(said)), false)
-          assert.equal(heard().length, intact.length)
-        }
-      }),
-    )
-  })
+    test("a long write takes several records, and is the same afterwards", () => {
+      for (const length of [1, -1, 0].map((more) => 2 * Seal.RECORD_BYTES_MAX + more)) {
+        const { push, heard } = unsealer(keys)
+        const said = Uint8Array.from({ length }, (_, i) => i * 31)
+        const bytes = new Seal.Sealer(keys).seal(said)
+        assert.equal(bytes.length, length + overhead * Math.ceil(length / Seal.RECORD_BYTES_MAX))
+        assert.ok(push(bytes))
+        assert.deepEqual(heard(), said)
+      }
+    })
 
-  test("records that are repeated, left out or in another order break the seal, and so does another key", () => {
-    const sealer = new Seal.Sealer(key)
-    const [one, two, three] = ["one", "two", "three"].map((text) => sealer.seal(bytesOf(text)))
-    const orders: ReadonlyArray<readonly [ReadonlyArray<Uint8Array | undefined>, string]> = [
-      [[one, one], "one"],
-      [[one, three], "one"],
-      [[two, one], ""],
-      [[one, two, two], "onetwo"],
-      [[one, two, one], "onetwo"],
-    ]
-    for (const [order, text] of orders) {
-      const { push, heard } = unsealer()
-      for (const bytes of order) push(bytes as Uint8Array)
-      assert.equal(push(new Uint8Array()), false)
-      assert.equal(new TextDecoder().decode(heard()), text)
-    }
-    const other = unsealer(key.map((byte) => byte ^ 1))
-    assert.equal(other.push(one as Uint8Array), false)
-  })
+    test("of a stream that was changed only whole records before the change come through", () => {
+      const change = fc.record({ at: fc.nat(), bit: fc.nat(7) })
+      fc.assert(
+        fc.property(writes, cuts, change, (said, places, { at, bit }) => {
+          const stream = sealed(said, keys)
+          fc.pre(stream.length > 0)
+          const where = at % stream.length
+          const changed = stream.map((byte, i) => (i === where ? byte ^ (1 << bit) : byte))
+          const { push, heard } = unsealer(keys)
+          const answers = cut(changed, places).map(push)
+          // A length that became larger is still waited for: then nothing came through that was changed either.
+          const intact = heard()
+          assert.ok(intact.length <= before(said, where, overhead))
+          assert.deepEqual(intact, joined(said).subarray(0, intact.length))
+          const broken = answers.indexOf(false)
+          if (broken >= 0) {
+            assert.ok(answers.slice(broken).every((answer) => !answer))
+            assert.equal(push(sealed(said, keys)), false)
+            assert.equal(heard().length, intact.length)
+          }
+        }),
+      )
+    })
 
-  test("records that are empty, or longer than any, are refused before they come", () => {
-    for (const length of [0, 8, Seal.RECORD_BYTES_MAX + 9, 0xffffffff]) {
-      const { push } = unsealer()
-      const header = new Uint8Array(4 + Math.min(length, 8))
-      new DataView(header.buffer).setUint32(0, length, true)
-      assert.equal(push(header), false, `${length}`)
-    }
-  })
+    test("records that are repeated, left out or in another order break the seal, and so does another key", () => {
+      const sealer = new Seal.Sealer(keys)
+      const [one, two, three] = ["one", "two", "three"].map((text) => sealer.seal(bytesOf(text)))
+      const orders: ReadonlyArray<readonly [ReadonlyArray<Uint8Array | undefined>, string]> = [
+        [[one, one], "one"],
+        [[one, three], "one"],
+        [[two, one], ""],
+        [[one, two, two], "onetwo"],
+        [[one, two, one], "onetwo"],
+      ]
+      for (const [order, text] of orders) {
+        const { push, heard } = unsealer(keys)
+        for (const bytes of order) push(bytes as Uint8Array)
+        assert.equal(push(new Uint8Array()), false)
+        assert.equal(new TextDecoder().decode(heard()), text)
+      }
+      const other = unsealer({ ...keys, in: key.map((byte) => byte ^ 1) })
+      assert.equal(other.push(one as Uint8Array), false)
+    })
 
-  test("an empty record is refused though its seal is whole, as it costs its reader more than its writer", () => {
-    const sip = new SipHash(key)
-    sip.hash(0, new Uint8Array(), 0, 0)
-    const record = new DataView(new ArrayBuffer(12))
-    record.setUint32(0, 8, true)
-    record.setInt32(4, sip.low, true)
-    record.setInt32(8, sip.high, true)
-    assert.equal(unsealer().push(new Uint8Array(record.buffer)), false)
-  })
+    test("records that are empty, or longer than any, are refused before they come", () => {
+      for (const length of [0, overhead - 4, Seal.RECORD_BYTES_MAX + overhead - 3, 0xffffffff]) {
+        const { push } = unsealer(keys)
+        const header = new Uint8Array(Math.min(4 + length, overhead))
+        new DataView(header.buffer).setUint32(0, length, true)
+        assert.equal(push(header), false, `${length}`)
+      }
+    })
 
-  test("a number is told from another that is 2^32 higher", () => {
-    assert.notEqual(hashOf(key, 1, new Uint8Array(1)), hashOf(key, 1 + 2 ** 32, new Uint8Array(1)))
+    test("an empty record is refused though its seal is whole, as it costs its reader more than its writer", () => {
+      const code = Mac.make(algorithm, key).compute(0, new Uint8Array(), 0, 0)
+      const record = new Uint8Array(overhead)
+      record[0] = code.length
+      record.set(code, 4)
+      assert.equal(unsealer(keys).push(record), false)
+    })
+
+    test("a number is told from another that is 2^32 higher", () => {
+      const mac = Mac.make(algorithm, key)
+      const codes = [1, 1 + 2 ** 32, 1].map((n) => mac.compute(n, new Uint8Array(9), 0, 9).join())
+      assert.notEqual(codes[0], codes[1])
+      assert.equal(codes[0], codes[2])
+    })
   })
-})
 
 function hashOf(key: Uint8Array, number: number, bytes: Uint8Array): string {
   const sip = new SipHash(key)
@@ -151,29 +157,29 @@ function hex(half: number): string {
   return [0, 8, 16, 24].map((by) => ((half >>> by) & 0xff).toString(16).padStart(2, "0")).join("")
 }
 
-function sealed(said: ReadonlyArray<Uint8Array>): Uint8Array {
-  const sealer = new Seal.Sealer(key)
+function sealed(said: ReadonlyArray<Uint8Array>, keys: Seal.Keys): Uint8Array {
+  const sealer = new Seal.Sealer(keys)
   return joined(said.map((bytes) => sealer.seal(bytes)))
 }
 
 /** How many bytes were said in the records before the one to which the byte at `where` belongs. */
-function before(said: ReadonlyArray<Uint8Array>, where: number): number {
+function before(said: ReadonlyArray<Uint8Array>, where: number, overhead: number): number {
   let end = 0
   let bytes = 0
   for (const { length } of said) {
-    end += 12 + length
+    end += overhead + length
     if (where < end) break
     bytes += length
   }
   return bytes
 }
 
-function unsealer(by: Uint8Array = key): {
+function unsealer(keys: Seal.Keys): {
   readonly push: (chunk: Uint8Array) => boolean
   readonly heard: () => Uint8Array
 } {
   const parts: Array<Uint8Array> = []
-  const inner = new Seal.Unsealer(by, (bytes) => parts.push(bytes.slice()))
+  const inner = new Seal.Unsealer(keys, (bytes) => parts.push(bytes.slice()))
   return { push: (chunk) => inner.push(chunk), heard: () => joined(parts) }
 }
 

@@ -68,8 +68,8 @@ export class Link {
       if (this.open) options.onFrame(this, buffer, start, end)
     })
     const { keys } = options
-    this.#sealer = keys && new Sealer(keys.out)
-    this.#unsealer = keys && new Unsealer(keys.in, (bytes) => this.#frames(bytes))
+    this.#sealer = keys && new Sealer(keys)
+    this.#unsealer = keys && new Unsealer(keys, (bytes) => this.#frames(bytes))
   }
 
   /** Starts reading; `rest` came behind the handshake. */
