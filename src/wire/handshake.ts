@@ -200,8 +200,9 @@ class Session {
   constructor(exchange: Exchange, local: Local, role: Role) {
     const { identity } = local
     const features = [...(identity.features ?? [])]
+    // (What a secure end says doesn't depend on its host.)
     if (exchange.connection.secure === true) features.push(SECURE)
-    if (Mac.fast()) features.push(GMAC)
+    else if (Mac.fast()) features.push(GMAC)
     this.#exchange = exchange
     this.#local = local
     this.#identity = { ...identity, features }
