@@ -17,14 +17,21 @@ async function counters(page: Page): Promise<void> {
   await Promise.all(keys.map((key, i) => ask(page, "add", key, i + 1)))
 }
 
+/** Three tabs that are members of one cluster. */
+async function three(
+  chromium: Awaited<ReturnType<typeof window>>,
+): Promise<readonly [Page, Page, Page]> {
+  const names = ["a", "b", "c"]
+  const pages = await Promise.all(names.map((name) => chromium.open({ name, channel: "app" })))
+  await settled(pages, names)
+  return pages as [Page, Page, Page]
+}
+
 if (installed)
   describe("tabs", () => {
     test("form a cluster, hold a hundred counters, and lose none when one closes", async () => {
       await using chromium = await window(entry)
-      const [a, b, c] = (await Promise.all(
-        ["a", "b", "c"].map((name) => chromium.open({ name, channel: "app" })),
-      )) as [Page, Page, Page]
-      await settled([a, b, c], ["a", "b", "c"])
+      const [a, b, c] = await three(chromium)
       await counters(a)
       for (const page of [a, b, c]) assert.deepEqual(await ask(page, "counts", keys), ones)
       const homes = await ask(b, "homes", keys)
@@ -40,10 +47,7 @@ if (installed)
 
     test("lose none either when one is closed just so: it has time for a last word", async () => {
       await using chromium = await window(entry)
-      const [a, b, c] = (await Promise.all(
-        ["a", "b", "c"].map((name) => chromium.open({ name, channel: "app" })),
-      )) as [Page, Page, Page]
-      await settled([a, b, c], ["a", "b", "c"])
+      const [a, b, c] = await three(chromium)
       await counters(a)
       const homes = await ask(b, "homes", keys)
       assert.ok(homes.includes("a"))
@@ -56,10 +60,7 @@ if (installed)
 
     test("take over what a tab had whose renderer was killed, at once", async () => {
       await using chromium = await window(entry)
-      const [a, b, c] = (await Promise.all(
-        ["a", "b", "c"].map((name) => chromium.open({ name, channel: "app" })),
-      )) as [Page, Page, Page]
-      await settled([a, b, c], ["a", "b", "c"])
+      const [a, b, c] = await three(chromium)
       await counters(a)
       const homes = await ask(b, "homes", keys)
       const crashed = new Promise((resolve) => a.once("crash", resolve))
@@ -81,10 +82,7 @@ if (installed)
 
     test("that nobody sees stay members, and answer", async () => {
       await using chromium = await window(entry)
-      const [a, b, c] = (await Promise.all(
-        ["a", "b", "c"].map((name) => chromium.open({ name, channel: "app" })),
-      )) as [Page, Page, Page]
-      await settled([a, b, c], ["a", "b", "c"])
+      const [a, b, c] = await three(chromium)
       await counters(a)
       for (const page of [a, b]) await page.evaluate(throttle)
       // So many polls later they would have been removed twice over.

@@ -4,6 +4,9 @@ import { describe, test } from "node:test"
 import { Effect } from "effect"
 import { type Node, Process } from "../../mod.ts"
 import { type Launched, launch } from "../../src/runtime/launch.ts"
+import type { Parts } from "../../src/runtime/parts.ts"
+import { Wills } from "../../src/runtime/processes/wills.ts"
+import type { MovingProcess } from "../../src/wire/message.ts"
 import { deferred, event, settled, until } from "./cluster.ts"
 import { network } from "./network.ts"
 
@@ -136,4 +139,31 @@ describe("a node that is about to be gone", () => {
     for (const key of moved) assert.equal(await b.ref(Counter, key).get(), 100)
     await Promise.all(others.map((node) => node.stop()))
   })
+})
+
+test("wills of somebody out of its mind fill no memory", () => {
+  const swept: Array<() => void> = []
+  let now = 0
+  const timer = (_: number, run: () => void): (() => void) => {
+    swept.push(run)
+    return () => {}
+  }
+  const parts = { platform: { now: () => now, timer } } as unknown as Parts
+  const wills = new Wills(parts, () => undefined)
+  const state = new Uint8Array(1024 * 1024)
+  const kept = (): number =>
+    Array.from({ length: 200 }, (_, i) => wills.take(`n${i}`)).filter((one) => one).length
+  const all = Array.from({ length: 200 }, (_, i) => ({ name: `n${i}`, state }) as MovingProcess)
+  wills.receive("x", { _tag: "Will", processes: all })
+  assert.equal(kept(), 64)
+  // What was taken makes room, as does what is out of date, once more said or too old.
+  wills.receive("x", { _tag: "Will", processes: all })
+  for (let i = 0; i < 10; i++) wills.served(`n${i}`, "y")
+  wills.receive("x", { _tag: "Will", processes: all.slice(100) })
+  wills.receive("x", { _tag: "Will", processes: all.slice(100, 110) })
+  assert.equal(kept(), 64)
+  wills.receive("x", { _tag: "Will", processes: all })
+  now = 40_000
+  for (const run of swept.splice(0)) run()
+  assert.equal(kept(), 0)
 })

@@ -25,6 +25,8 @@ const KEPT_MILLIS = 30_000
 const SWEEP_MILLIS = 5_000
 /** Processes of wills that are kept; there are no more of them than names. */
 const KEPT_MAX = 100_000
+/** Bytes of states in them: who is out of its mind may not fill this node's memory. */
+const KEPT_BYTES_MAX = 64 * 1024 * 1024
 /** Bytes of states in one message, unless a single one is longer. */
 const BYTES_MAX = 256 * 1024
 
@@ -33,6 +35,7 @@ export class Wills {
   readonly #parts: Parts
   readonly #pack: (cell: Cell) => MovingProcess | undefined
   readonly #kept = new Map<string, Kept>()
+  #keptBytes = 0
   readonly #sweep: Sweep
 
   /** `pack` gives what moves with a process; undefined when it can't move. */
@@ -90,27 +93,36 @@ export class Wills {
   receive(from: string, { processes }: Message): void {
     const until = this.#parts.platform.now() + KEPT_MILLIS
     for (const process of processes) {
-      if (this.#kept.size >= KEPT_MAX) return
+      const bytes = process.state?.length ?? 0
+      this.#forget(process.name)
+      if (this.#kept.size >= KEPT_MAX || this.#keptBytes + bytes > KEPT_BYTES_MAX) break
       this.#kept.set(process.name, { from, process, until })
+      this.#keptBytes += bytes
     }
     if (processes.length > 0) this.#sweep.later()
   }
 
   /** What was left of a process that is to serve here; undefined when nothing was. */
   take(name: string): MovingProcess | undefined {
-    const kept = this.#kept.get(name)
-    this.#kept.delete(name)
-    return kept?.process
+    return this.#forget(name)?.process
   }
 
   /** A name is served by `owner` now: what somebody else has left of it is out of date. */
   served(name: string, owner: string): void {
-    if (this.#kept.size > 0 && this.#kept.get(name)?.from !== owner) this.#kept.delete(name)
+    if (this.#kept.size > 0 && this.#kept.get(name)?.from !== owner) this.#forget(name)
+  }
+
+  #forget(name: string): Kept | undefined {
+    const kept = this.#kept.get(name)
+    if (kept === undefined) return undefined
+    this.#kept.delete(name)
+    this.#keptBytes -= kept.process.state?.length ?? 0
+    return kept
   }
 
   #expire(): boolean {
     const now = this.#parts.platform.now()
-    for (const [name, { until }] of this.#kept) if (until <= now) this.#kept.delete(name)
+    for (const [name, { until }] of this.#kept) if (until <= now) this.#forget(name)
     return this.#kept.size > 0
   }
 }
