@@ -21,7 +21,7 @@ describe("the line of a leak", () => {
       const leak = simulated("throw", (simulation) => simulation.caught(() => read()))
       assert.equal(lineOf(leak.line), line)
       // The stack begins there, too.
-      assert.doesNotMatch(String(leak.stack), /testing\/guard\.[jt]s/)
+      assert.doesNotMatch(String(leak.stack), /testing\/nodes\/guard\.[jt]s/)
     })
 
     test(`is that of ${kind} on engines that can't cut a stack`, () => {

@@ -22,6 +22,7 @@ import {
   HANDSHAKE,
   hostile,
   intrude,
+  listenTo,
   type Spite,
   type Tally,
   vary,
@@ -296,26 +297,16 @@ async function rave(
     randomBytes: live.randomBytes,
   })
   const sealer = keys && new Sealer(keys)
-  let open = true
-  const closed = new Promise<void>((resolve) =>
-    connection.receive({
-      data: () => {},
-      drain: () => {},
-      close: () => {
-        open = false
-        resolve()
-      },
-    }),
-  )
+  const ear = listenTo(connection)
   let sent = 0
-  for (; sent < 10 && open; sent++) {
+  for (; sent < 10 && ear.open; sent++) {
     const body = sample[Math.floor(random() * sample.length)] as Uint8Array
     const frame = framed(vary(body, random))
     connection.write(sealer === undefined ? frame : sealer.seal(frame))
     await new Promise((resolve) => setImmediate(resolve))
   }
   connection.destroy()
-  await closed
+  await ear.closed
   return sent
 }
 

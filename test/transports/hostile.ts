@@ -244,14 +244,11 @@ export function counting(transport: Transport, welcomed: () => void): Transport 
   }
 }
 
-/** Dials a node and says what others said before, or something like it; how many frames that were. */
-export async function intrude(
-  transport: Transport,
-  address: string,
-  said: ReadonlyArray<Uint8Array>,
-  random: () => number,
-): Promise<number> {
-  const connection = await transport.dial(address, never)
+/** Hears nothing on a connection but its end. */
+export function listenTo(connection: Connection): {
+  readonly open: boolean
+  readonly closed: Promise<void>
+} {
   let open = true
   const closed = new Promise<void>((resolve) =>
     connection.receive({
@@ -263,10 +260,27 @@ export async function intrude(
       },
     }),
   )
+  return {
+    get open() {
+      return open
+    },
+    closed,
+  }
+}
+
+/** Dials a node and says what others said before, or something like it; how many frames that were. */
+export async function intrude(
+  transport: Transport,
+  address: string,
+  said: ReadonlyArray<Uint8Array>,
+  random: () => number,
+): Promise<number> {
+  const connection = await transport.dial(address, never)
+  const ear = listenTo(connection)
   // As it was said up to here, and then not.
   const faithful = Math.floor(random() * random() * said.length)
   let sent = 0
-  for (; sent < said.length && open; sent++) {
+  for (; sent < said.length && ear.open; sent++) {
     const other = said[Math.floor(random() * said.length)] as Uint8Array
     const body = sent < faithful ? (said[sent] as Uint8Array) : vary(other, random)
     const length = random() < 0.95 ? body.length : Math.floor(random() * 2 ** 32)
@@ -276,7 +290,7 @@ export async function intrude(
   await turn()
   if (random() < 0.5) connection.close()
   else connection.destroy()
-  await closed
+  await ear.closed
   return sent
 }
 
